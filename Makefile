@@ -1,0 +1,40 @@
+# make run starts the app; make test runs every test. Both set up all they need in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test lint pretrained bench clean
+
+run: .venv/installed
+	@$(BIN)/python -m explorer run
+
+test: .venv/installed-dev
+	@$(BIN)/python scripts/get_browser.py >/dev/null
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Makes pretrained/ again from the full sets: make pretrained ROOT=folder (default: the user's cache folder).
+pretrained: .venv/installed
+	$(BIN)/python scripts/make_pretrained.py $(if $(ROOT),--root $(ROOT))
+
+bench: .venv/installed-dev
+	$(BIN)/python bench/start.py
+	$(BIN)/python bench/stage.py
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.txt pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,238 @@
+"""The Atlas: all that a screen needs to show one model on one data set, as plain arrays.
+
+Built once after training (torch, scikit-learn and umap are needed only then), stored as gzipped safetensors beside
+the weights, read with numpy alone. The browser reads the same files: each goes over the wire as it lies on the disk.
+
+Parts: images (shared by all models of a data set), codes, decoder, posterior. atlas.json names each part's file and
+hash.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from explorer import latent, projection
+from explorer.files import DamagedFile, read_bounded, read_checked, sha256, write_whole
+
+if TYPE_CHECKING:
+    from explorer.loaded import Model
+
+FORMAT = 1
+MANIFEST = "atlas.json"
+MAX_MANIFEST_BYTES = 100_000
+MAX_PART_BYTES = 100_000_000
+NEEDED = ("images", "codes", "decoder")
+PARTS = (*NEEDED, "posterior")
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Arrays by part.
+
+    images: images uint8 [N, C, H, W], labels uint8 [N].
+    codes: codes, pca, umap float32 [N, d], [N, 2], [N, 2]; quantiles [d, 1001]; activity, order, kl_per_dim [d];
+        pca_mean [d], pca_components [2, d], pca_explained [2]; mixture_weights [K], mixture_means [K, d],
+        mixture_cholesky [K, d, d]; distances [1001] (quantiles of the distance to the nearest other code);
+        trust_raw [d, d], trust_pca, trust_umap [1].
+    decoder: the decoder's weights, float16 where that is exact to 1/255 in the image, else float32.
+    posterior: logvar float16 [N, d]; empty for an AE.
+    """
+
+    images: Arrays
+    codes: Arrays
+    decoder: Arrays
+    posterior: Arrays
+    layers: tuple[dict[str, object], ...]
+
+
+def build(model: Model, x: np.ndarray, y: np.ndarray, *, seed: int = 0) -> Atlas:
+    """The atlas of model on held-out images x (uint8 [N, C, H, W]) with labels y (uint8 [N])."""
+    unit = x.astype(np.float32) / 255
+    posterior: Arrays = {}
+    if model.card.model == "vae":
+        codes, logvar = model.posterior(unit)
+        codes = np.ascontiguousarray(codes)
+        posterior = {"logvar": logvar.astype(np.float16)}
+    else:
+        codes = model.encode(unit)
+    return Atlas(
+        images={"images": x, "labels": y},
+        codes={**code_arrays(codes, seed=seed), "kl_per_dim": kl_per_dim(codes, posterior)},
+        decoder=decoder_arrays(model, codes, seed=seed),
+        posterior=posterior,
+        layers=decoder_layers(model),
+    )
+
+
+def code_arrays(codes: np.ndarray, *, seed: int) -> Arrays:
+    pca = projection.fit_pca(codes)
+    pictures = {"pca": (codes - pca.mean) @ pca.components.T, "umap": projection.umap(codes, seed=seed)}
+    mixture = latent.fit_mixture(codes, seed=seed)
+    return {
+        "codes": codes,
+        **pictures,
+        "quantiles": latent.quantile_table(codes),
+        "activity": codes.var(axis=0),
+        "order": latent.by_activity(codes).astype(np.int32),
+        "pca_mean": pca.mean,
+        "pca_components": pca.components,
+        "pca_explained": pca.explained,
+        "mixture_weights": mixture.weights,
+        "mixture_means": mixture.means,
+        "mixture_cholesky": mixture.cholesky,
+        "distances": latent.quantile_table(latent.neighbour_distances(codes)[:, None])[0],
+        "trust_raw": projection.trust_of_axes(codes),
+        "trust_pca": np.array([projection.trust(codes, pictures["pca"])], np.float32),
+        "trust_umap": np.array([projection.trust(codes, pictures["umap"])], np.float32),
+    }
+
+
+def kl_per_dim(mu: np.ndarray, posterior: Arrays) -> np.ndarray:
+    """[d], nats: mean over the images; zeros for an AE, which has no prior to be far from."""
+    if not posterior:
+        return np.zeros(mu.shape[1], np.float32)
+    logvar = posterior["logvar"].astype(np.float32)
+    return (0.5 * (mu**2 + np.exp(logvar) - 1 - logvar)).mean(axis=0)
+
+
+def decoder_arrays(model: Model, codes: np.ndarray, *, seed: int) -> Arrays:
+    """The decoder's weights; halved only if no pixel of any image moves by 1/255, over codes and far outside them."""
+    import torch
+    from torch.func import functional_call
+
+    full = {name: value.detach().float() for name, value in model.module.decoder.state_dict().items()}
+    half = {name: value.half() for name, value in full.items()}
+    spread = np.random.default_rng(seed).normal(size=(500, codes.shape[1])) * codes.std(axis=0) * 4 + codes.mean(axis=0)
+    z = torch.from_numpy(np.concatenate([codes[:1500], spread]).astype(np.float32))
+    with torch.no_grad():
+        rounded = torch.sigmoid(functional_call(model.module.decoder, {k: v.float() for k, v in half.items()}, z))
+        moved = (rounded - model.module.decode(z)).abs().max().item()
+    return {name: value.numpy() for name, value in (half if moved < 1 / 255 else full).items()}
+
+
+def decoder_layers(model: Model) -> tuple[dict[str, object], ...]:
+    """The decoder as a list of steps that a reader without torch can follow; weights by their names in the part."""
+    from torch import nn
+
+    layers: list[dict[str, object]] = []
+    for index, layer in enumerate(model.module.decoder):
+        if isinstance(layer, nn.Linear):
+            layers.append({"kind": "linear", "weight": f"{index}.weight", "bias": f"{index}.bias"})
+        elif isinstance(layer, nn.ConvTranspose2d):
+            layers.append(
+                {
+                    "kind": "conv_transpose",
+                    "weight": f"{index}.weight",
+                    "bias": f"{index}.bias",
+                    "stride": layer.stride[0],
+                    "padding": layer.padding[0],
+                }
+            )
+        elif isinstance(layer, nn.ReLU):
+            layers.append({"kind": "relu"})
+        elif isinstance(layer, nn.Unflatten):
+            layers.append({"kind": "unflatten", "shape": list(layer.unflattened_size)})
+        else:
+            raise TypeError(f"The browser's decoder has no {type(layer).__name__}")
+    return (*layers, {"kind": "sigmoid"})
+
+
+def save(atlas: Atlas, folder: Path, *, images_folder: Path | None = None) -> None:
+    """Write the atlas into folder; its images into images_folder if several models are to share them."""
+    parts: dict[str, dict[str, object]] = {}
+    for name in PARTS:
+        arrays: Arrays = getattr(atlas, name)
+        if not arrays:
+            continue
+        content = gzip.compress(pack(arrays), compresslevel=9, mtime=0)
+        digest = sha256(content)
+        target = (images_folder or folder) if name == "images" else folder
+        file = f"images-{digest[:12]}.gz" if name == "images" else f"{name}.gz"
+        write_whole(target / file, content)
+        parts[name] = {"file": file, "sha256": digest, "bytes": len(content)}
+    manifest = {
+        "format": FORMAT,
+        "n": len(atlas.codes["codes"]),
+        "layers": list(atlas.layers),
+        "trust": {"points": projection.TRUST_POINTS, "neighbours": projection.TRUST_NEIGHBOURS},
+        "parts": parts,
+    }
+    write_whole(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+
+
+def pack(arrays: Arrays) -> bytes:
+    """safetensors bytes, the same for the same arrays."""
+    from safetensors.numpy import save as to_bytes
+
+    return to_bytes({name: np.ascontiguousarray(value) for name, value in arrays.items()})
+
+
+def read_manifest(folder: Path) -> dict:
+    """atlas.json in folder. Raises DamagedFile if it is missing, of an unknown format or not a manifest."""
+    path = folder / MANIFEST
+    content = read_bounded(path, max_bytes=MAX_MANIFEST_BYTES)
+    try:
+        manifest = json.loads(content)
+        given = manifest["format"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DamagedFile(f"{path} is not an atlas: JSON with a format number was expected") from error
+    if given != FORMAT:
+        raise DamagedFile(f"{path} has format {given!r}; this version reads format {FORMAT}: update Latent Explorer")
+    if not is_sound(manifest):
+        raise DamagedFile(f"{path} is not an atlas: n, layers, trust and the parts {', '.join(NEEDED)} were expected")
+    return manifest
+
+
+def is_sound(manifest: dict) -> bool:
+    """Whether all that a reader of the manifest relies on is there and of the right kind."""
+    kinds = {"n": int, "layers": list, "trust": dict, "parts": dict}
+    if not all(isinstance(manifest.get(key), kind) for key, kind in kinds.items()):
+        return False
+    parts = manifest["parts"]
+    entry = {"file": str, "sha256": str, "bytes": int}
+    return set(NEEDED) <= set(parts) <= set(PARTS) and all(
+        isinstance(part, dict) and all(isinstance(part.get(key), kind) for key, kind in entry.items())
+        for part in parts.values()
+    )
+
+
+def part_path(folder: Path, file: str) -> Path:
+    """Where a part's file lies: in the model's folder, or beside it when models share it. Names only, no paths."""
+    if not PLAIN_NAME.fullmatch(file):
+        raise DamagedFile(f"{folder / MANIFEST} names {file!r}: a plain file name was expected")
+    return next((place / file for place in (folder, folder.parent) if (place / file).is_file()), folder / file)
+
+
+def read_part(folder: Path, name: str) -> Arrays:
+    """One part's arrays, checked by hash. Raises DamagedFile."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
+
+    entry = read_manifest(folder)["parts"].get(name)
+    if entry is None:
+        return {}
+    path = part_path(folder, entry["file"])
+    content = read_checked(path, expected_sha256=entry["sha256"], max_bytes=MAX_PART_BYTES)
+    try:
+        with gzip.open(io.BytesIO(content)) as packed:
+            unpacked = packed.read(MAX_PART_BYTES)
+        return from_bytes(unpacked)
+    except (OSError, EOFError, zlib.error, SafetensorError) as error:
+        raise DamagedFile(f"{path} is not a part of an atlas: {error}") from error
+
+
+def load(folder: Path) -> Atlas:
+    """The atlas in folder. Raises DamagedFile, naming the file, if a part of it is not sound."""
+    return Atlas(layers=tuple(read_manifest(folder)["layers"]), **{name: read_part(folder, name) for name in PARTS})

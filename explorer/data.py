@@ -1,0 +1,237 @@
+"""Data sets as plain arrays: the full published sets where they are, else the subset that ships with the project.
+
+A set is looked up in the root that was asked for, then LATENT_EXPLORER_DATA, then the user's cache folder, then the
+embedded subset. The folders are laid out as torchvision lays them out.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from explorer.files import DamagedFile, read_checked, sha256
+
+EMBEDDED = Path(__file__).parent / "embedded"
+MAX_FILE_BYTES = 64_000_000
+DIGITS = tuple("0123456789")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published set: its folder in torchvision's layout, the sha256 of its four files, and of our embedded subset."""
+
+    title: str
+    folder: str
+    classes: tuple[str, ...]
+    files: dict[str, str]
+    embedded: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images and labels. x_*: uint8 [N, C, H, W], 0 to 255 for [0, 1]; y_*: uint8 [N]; source says which images."""
+
+    name: str
+    title: str
+    source: str
+    sha256: str
+    classes: tuple[str, ...]
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        channels, height, width = self.x_train.shape[1:]
+        return channels, height, width
+
+
+PUBLISHED = {
+    "mnist": Published(
+        title="MNIST",
+        folder="MNIST",
+        classes=DIGITS,
+        files={
+            "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        },
+        embedded="7509eb1c26c6f8051c907cd32be83d8184c5bb34280ace5d741bdfae5cc43b97",
+    ),
+    "fashion-mnist": Published(
+        title="Fashion-MNIST",
+        folder="FashionMNIST",
+        classes=(
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
+        files={
+            "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        },
+        embedded="fc63698f70e10a5792fdb4edc828f099800d62948c1364828d200c4ef9b22dc7",
+    ),
+}
+NAMES = (*PUBLISHED, "digits")
+
+
+def load(name: str, *, root: Path | None = None) -> Dataset:
+    """The data set called name.
+
+    Raises ValueError for an unknown name or a root without the set, DamagedFile for files that are not the published
+    ones.
+    """
+    check_name(name)
+    if name == "digits":
+        return load_digits()
+    published = PUBLISHED[name]
+    if root is not None and not (root / published.folder / "raw").is_dir():
+        remedy = f"get it with: python -m explorer data get {name} --root {root}"
+        raise ValueError(f"{root} has no folder {published.folder}/raw; {remedy}")
+    for folder in candidate_roots(root):
+        if (folder / published.folder / "raw").is_dir():
+            return load_published(name, folder)
+    return load_embedded(name)
+
+
+def check_name(name: str, *, known: tuple[str, ...] = NAMES) -> None:
+    if name not in known:
+        raise ValueError(f"Unknown data set: {name!r}. Must be one of: {', '.join(known)}")
+
+
+def candidate_roots(root: Path | None) -> list[Path]:
+    if root is not None:
+        return [root]
+    named = os.environ.get("LATENT_EXPLORER_DATA")
+    return [*([Path(named)] if named else []), cache_root()]
+
+
+def cache_root() -> Path:
+    """Where `data get` puts sets unless told otherwise."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latent-explorer"
+
+
+def load_published(name: str, root: Path) -> Dataset:
+    """The full set from root, each file checked against the published one."""
+    published = PUBLISHED[name]
+    raw = root / published.folder / "raw"
+    try:
+        x_train, y_train, x_test, y_test = (
+            read_idx(raw / file, expected_sha256=expected) for file, expected in published.files.items()
+        )
+    except DamagedFile as error:
+        remedy = f"remove it if it is there, then run: python -m explorer data get {name} --root {root}"
+        raise DamagedFile(f"{error} ({remedy})") from error
+    return Dataset(
+        name=name,
+        title=published.title,
+        source="the full set",
+        sha256=sha256("".join(published.files.values()).encode()),
+        classes=published.classes,
+        x_train=x_train[:, None],
+        y_train=y_train,
+        x_test=x_test[:, None],
+        y_test=y_test,
+    )
+
+
+def read_idx(path: Path, *, expected_sha256: str) -> np.ndarray:
+    """An IDX file of unsigned bytes: a big-endian header (magic whose last byte counts the axes; their sizes)."""
+    content = read_checked(path, expected_sha256=expected_sha256, max_bytes=MAX_FILE_BYTES)
+    axes = content[3]
+    shape = struct.unpack(f">{axes}I", content[4 : 4 + 4 * axes])
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+def load_embedded(name: str) -> Dataset:
+    """The stratified subset that ships with the project: 10,000 training and 2,000 test images."""
+    published = PUBLISHED[name]
+    path = EMBEDDED / f"{name}.npz"
+    content = read_checked(path, expected_sha256=published.embedded, max_bytes=MAX_FILE_BYTES)
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return Dataset(
+            name=name,
+            title=published.title,
+            source="the embedded subset",
+            sha256=published.embedded,
+            classes=published.classes,
+            x_train=arrays["x_train"],
+            y_train=arrays["y_train"],
+            x_test=arrays["x_test"],
+            y_test=arrays["y_test"],
+        )
+
+
+def load_digits() -> Dataset:
+    """scikit-learn's 1,797 handwritten digits of 8x8 pixels; every fifth is held out."""
+    from sklearn.datasets import load_digits as bundled
+
+    bunch = bundled()
+    x = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    y = bunch.target.astype(np.uint8)
+    held_out = np.arange(len(x)) % 5 == 4
+    return Dataset(
+        name="digits",
+        title="Digits 8×8",
+        source="the full set",
+        sha256=sha256(x.tobytes()),
+        classes=DIGITS,
+        x_train=x[~held_out],
+        y_train=y[~held_out],
+        x_test=x[held_out],
+        y_test=y[held_out],
+    )
+
+
+def download(name: str, *, root: Path) -> Dataset:
+    """Fetch a published set into root with torchvision (which checks each archive) unless it is there, then read it.
+
+    Raises ValueError for a name that cannot be downloaded and ConnectionError when no mirror answers.
+    """
+    check_name(name, known=tuple(PUBLISHED))
+    raw = root / PUBLISHED[name].folder / "raw"
+    if all((raw / file).is_file() for file in PUBLISHED[name].files):
+        return load_published(name, root)
+    datasets = import_torchvision_datasets()
+    try:
+        {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}[name](root=root, download=True)
+    except (OSError, RuntimeError, HTTPException) as error:
+        raise ConnectionError(
+            f"{PUBLISHED[name].title} could not be downloaded to {root}: {error}. "
+            "Check the connection and try again, or copy the files there"
+        ) from error
+    return load_published(name, root)
+
+
+def import_torchvision_datasets() -> ModuleType:
+    """torchvision.datasets, also where a CPU-only torch lacks the two operators a CUDA-linked torchvision looks for."""
+    import torch
+
+    for operator, signature in (
+        ("nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"),
+        ("qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"),
+    ):
+        if not hasattr(torch.ops.torchvision, operator):
+            torch.library.define(f"torchvision::{operator}", signature)
+    from torchvision import datasets
+
+    return datasets

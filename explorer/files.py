@@ -1,0 +1,55 @@
+"""Files that are whole or not there: written under a temporary name, checked by hash and size when read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+
+class DamagedFile(ValueError):
+    """A file that is missing, too large or not the one that was written. The message names it and the way out."""
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write content to path so that a reader sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read_bounded(path: Path, *, max_bytes: int) -> bytes:
+    """The file's bytes. Raises DamagedFile if it is missing or larger than max_bytes; a large one is never read."""
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise DamagedFile(f"{path} is too large: {size:,} bytes, at most {max_bytes:,} were expected")
+        return path.read_bytes()
+    except OSError as error:
+        raise DamagedFile(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def read_checked(path: Path, *, expected_sha256: str, max_bytes: int) -> bytes:
+    """The file's bytes if they have the expected hash; DamagedFile otherwise."""
+    content = read_bounded(path, max_bytes=max_bytes)
+    found = sha256(content)
+    if found != expected_sha256:
+        raise DamagedFile(
+            f"{path} is damaged: its sha256 is {found[:12]}…, it should be {expected_sha256[:12]}…; get the file again"
+        )
+    return content

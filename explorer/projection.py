@@ -1,0 +1,67 @@
+"""Two dimensions out of many: PCA and UMAP of the codes, and how far each picture can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+TRUST_POINTS = 1000
+TRUST_NEIGHBOURS = 10
+
+
+@dataclass(frozen=True)
+class Pca:
+    """mean [d], components [2, d] (orthonormal rows, most variance first), explained [2] (shares of the variance)."""
+
+    mean: np.ndarray
+    components: np.ndarray
+    explained: np.ndarray
+
+
+def fit_pca(codes: np.ndarray) -> Pca:
+    """The plane of most variance. With one dimension the second component is empty (zeros)."""
+    from sklearn.decomposition import PCA
+
+    fitted = PCA(min(2, codes.shape[1]), svd_solver="full").fit(codes)
+    components, explained = np.zeros((2, codes.shape[1]), np.float32), np.zeros(2, np.float32)
+    components[: len(fitted.components_)] = fitted.components_
+    explained[: len(fitted.components_)] = fitted.explained_variance_ratio_
+    return Pca(mean=fitted.mean_.astype(np.float32), components=components, explained=explained)
+
+
+def umap(codes: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """[N, 2]. A picture of neighbourhoods: its axes have no unit and it cannot be run backwards (McInnes et al. 2018).
+
+    The same seed gives the same picture on one machine only.
+    """
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # n_jobs is set to 1 by the seed, and umap says so each time
+        from umap import UMAP
+
+        neighbours = min(15, len(codes) - 1)
+        return UMAP(n_neighbors=neighbours, random_state=seed).fit_transform(codes).astype(np.float32)
+
+
+def trust(codes: np.ndarray, picture: np.ndarray) -> float:
+    """Trustworthiness in [0, 1] (Venna and Kaski 2001): 1 if the 10 neighbours one sees in the picture are neighbours.
+
+    On the first 1,000 points at most, so that figures of different views can be compared.
+    """
+    from sklearn.manifold import trustworthiness
+
+    codes, picture = codes[:TRUST_POINTS], picture[:TRUST_POINTS]
+    neighbours = min(TRUST_NEIGHBOURS, (len(codes) - 1) // 2)
+    return float(trustworthiness(codes, picture, n_neighbors=neighbours))
+
+
+def trust_of_axes(codes: np.ndarray) -> np.ndarray:
+    """[d, d]: the trust of the picture that two raw dimensions give, for every pair of them."""
+    d = codes.shape[1]
+    table = np.ones((d, d), np.float32)
+    for i in range(d):
+        for j in range(i + 1, d):
+            table[i, j] = table[j, i] = trust(codes, codes[:, [i, j]])
+    return table

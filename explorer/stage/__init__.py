@@ -1,0 +1,22 @@
+"""The stage: two latent maps, one probe, live in the browser. This is its Python face; the rest are ES modules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+_mount = st.components.v2.component(
+    "explorer.stage",
+    html='<div class="stage" data-role="stage">\n</div>',
+    css="stage.css",
+    js="index.js",
+)
+
+
+def stage(catalogue: dict[str, Any]) -> None:
+    """Show the stage with the models of catalogue (see explorer.catalogue.for_browser).
+
+    Switches, probe and walk live in the page's address; nothing that the pointer does reaches Python.
+    """
+    _mount(data=catalogue, key="stage")

@@ -1,0 +1,78 @@
+/** Fetch an atlas and give its arrays their names. Parts are fetched once and kept, by address. */
+
+import { makeDecoder } from './decoder.js';
+import { readSafetensors } from './safetensors.js';
+
+/** @type {Map<string, Promise<any>>} */
+const fetched = new Map();
+/** @type {Map<string, any>} */
+const ready = new Map();
+
+/** One part's tensors. A failed fetch is forgotten, so that it can be tried again. */
+function part(url, base) {
+  if (!fetched.has(url)) {
+    const pending = fetchPart(new URL(url, base)).catch((error) => {
+      fetched.delete(url);
+      throw error;
+    });
+    fetched.set(url, pending);
+  }
+  return fetched.get(url);
+}
+
+async function fetchPart(address) {
+  let response;
+  try {
+    response = await fetch(address);
+  } catch {
+    throw new Error('The server does not answer. Check the connection, then choose again.');
+  }
+  if (!response.ok) throw new Error((await response.text()).slice(0, 300) || `The server answered ${response.status}.`);
+  return readSafetensors(await response.arrayBuffer());
+}
+
+/** The atlas of a model if it is already here. */
+export function atlasHere(model) {
+  return ready.get(model.name);
+}
+
+/**
+ * @param {any} model  an entry of the catalogue
+ * @param {string|URL} base  what the catalogue's addresses are relative to
+ * @returns {Promise<any>} the atlas: see explorer/atlas.py for what each array is
+ */
+export async function loadAtlas(model, base) {
+  if (ready.has(model.name)) return ready.get(model.name);
+  const [images, codes, decoder] = await Promise.all(
+    ['images', 'codes', 'decoder'].map((name) => part(model.parts[name].url, base)));
+  const atlas = {
+    model,
+    n: model.n,
+    d: model.latent_dim,
+    shape: model.image_shape,
+    pixels: model.image_shape.reduce((a, b) => a * b),
+    images: images.images.data,
+    labels: images.labels.data,
+    codes: codes.codes.data,
+    pca: codes.pca.data,
+    umap: codes.umap.data,
+    quantiles: codes.quantiles,
+    order: codes.order.data,
+    activity: codes.activity.data,
+    klPerDim: codes.kl_per_dim.data,
+    pcaMean: codes.pca_mean.data,
+    pcaComponents: codes.pca_components.data,
+    pcaExplained: codes.pca_explained.data,
+    distances: codes.distances.data,
+    trust: { raw: codes.trust_raw.data, pca: codes.trust_pca.data[0], umap: codes.trust_umap.data[0] },
+    mixture: { weights: codes.mixture_weights.data, means: codes.mixture_means.data, cholesky: codes.mixture_cholesky.data },
+    decoder: makeDecoder(model.layers, decoder),
+  };
+  ready.set(model.name, atlas);
+  return atlas;
+}
+
+/** The pixels of one held-out image, bytes [C, H, W]. */
+export function imageOf(atlas, index) {
+  return atlas.images.subarray(index * atlas.pixels, (index + 1) * atlas.pixels);
+}

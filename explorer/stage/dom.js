@@ -1,0 +1,89 @@
+/** Small helpers around the DOM. All text goes in as text, never as HTML. */
+
+/**
+ * Make an element.
+ * @param {string} tag
+ * @param {Record<string, any>} attributes  on… are listeners, the rest attributes; false and null are left out
+ * @param {...(Node|string|null)} children
+ * @returns {any}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value === true ? '' : value);
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+/** Set text only when it differs, so that nothing is laid out anew for nothing. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/**
+ * A canvas that shows one image, under a name that screen readers and tests can find.
+ * @param {string} name
+ * @param {{width: number, height: number, className?: string}} options
+ */
+export function pictureCanvas(name, { width, height, className = '' }) {
+  return h('canvas', { role: 'img', 'aria-label': name, width, height, class: `picture ${className}` });
+}
+
+/**
+ * Paint an image into a canvas of its size.
+ * @param {HTMLCanvasElement} canvas
+ * @param {ArrayLike<number>} pixels  channel by channel, [C, H, W]
+ * @param {number[]} shape  [C, H, W], C 1 (grey) or 3 (colour)
+ * @param {number} scale  what one unit is in 0…255: 255 for [0, 1], 1 for bytes
+ */
+export function paint(canvas, pixels, shape, scale) {
+  const [, height, width] = shape;
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
+  drawPixels(canvas.getContext('2d'), pixels, shape, scale, 0, 0);
+}
+
+/** Draw an image at a place in a larger canvas; the rest as for paint. */
+export function drawPixels(context, pixels, [channels, height, width], scale, left, top) {
+  const image = context.createImageData(width, height);
+  const size = width * height;
+  const [green, blue] = channels === 3 ? [size, 2 * size] : [0, 0];
+  for (let i = 0; i < size; i++) {
+    image.data[4 * i] = Math.round(pixels[i] * scale);
+    image.data[4 * i + 1] = Math.round(pixels[i + green] * scale);
+    image.data[4 * i + 2] = Math.round(pixels[i + blue] * scale);
+    image.data[4 * i + 3] = 255;
+  }
+  context.putImageData(image, left, top);
+}
+
+/** A row of buttons of which one is chosen (a radio group: arrow keys move the choice). shortLabel: on small screens. */
+export function choice(label, options, chosen, onChoose, shortLabel = null) {
+  const buttons = options.map(({ value, text }) =>
+    h('button', { type: 'button', role: 'radio', 'data-value': value, onclick: () => onChoose(value) }, text));
+  const group = h('div', { class: 'choice', role: 'radiogroup', 'aria-label': label }, ...buttons);
+  group.addEventListener('keydown', (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const next = buttons[(buttons.indexOf(event.target) + step + buttons.length) % buttons.length];
+    next.focus();
+    next.click();
+  });
+  const show = (value) => buttons.forEach((button) => {
+    const on = button.dataset.value === String(value);
+    button.setAttribute('aria-checked', String(on));
+    button.tabIndex = on ? 0 : -1;
+  });
+  show(chosen);
+  return { element: h('div', { class: 'switch' }, h('span', { class: 'label', 'data-short': shortLabel }, label), group), show };
+}
+
+/** Round for the eye: three significant digits, no exponent in the usual range. */
+export function short(value) {
+  const size = Math.abs(value);
+  if (size >= 1e5) return value.toExponential(1);
+  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
+}

@@ -1,0 +1,64 @@
+/** One held-out image in both models: the original, its code, its reconstruction by each, and the error of each. */
+
+import { imageOf } from './atlas.js';
+import { reconError } from './decoder.js';
+import { h, paint, pictureCanvas, setText, short } from './dom.js';
+import { codeOf } from './latent.js';
+
+const SHOWN_DIMS = 4;
+
+/** @param {{onImage: (index: number) => void}} options */
+export function makeInspect({ onImage }) {
+  const about = h('span', { class: 'about' });
+  const tiles = h('div', { class: 'tiles' });
+  let index = 0, n = 1;
+  const button = (text, to) => h('button', { type: 'button', onclick: () => onImage(to()) }, text);
+  const element = h('section', { class: 'block', 'aria-label': 'One image in both models' },
+    h('header', {}, h('h2', {}, 'One image'), about,
+      button('Previous', () => (index + n - 1) % n), button('Next', () => (index + 1) % n)),
+    tiles,
+    h('p', { class: 'tools about' }, 'Press a point on a map to choose its image. Error: binary cross-entropy, summed over pixels.'));
+
+  /** @param {Array<{kind: string, title: string, atlas: any}>} models  left and right */
+  function show(models, newIndex, classes) {
+    index = newIndex;
+    const { atlas } = models[0];
+    n = Math.min(...models.map((model) => model.atlas.n));
+    const bytes = imageOf(atlas, index);
+    setText(about, `test image ${index}, class ${classes[atlas.labels[index]]}`);
+    const [, height, width] = atlas.shape;
+    const original = pictureCanvas('Original image', { width, height, className: 'sharp' });
+    paint(original, bytes, atlas.shape, 1);
+    tiles.replaceChildren(
+      tile('the original', original, [`a perfect copy: ${perfectCopy(bytes).toFixed(1)} nats`, 'grey pixels have a floor']),
+      ...models.map((model) => reconstruction(model, index, bytes)));
+  }
+  return { element, show };
+}
+
+function reconstruction({ kind, title, atlas }, index, bytes) {
+  const z = codeOf(atlas, index);
+  const [, height, width] = atlas.shape;
+  const canvas = pictureCanvas(`${kind} reconstruction`, { width, height });
+  const error = reconError(atlas.decoder.logits(z), bytes);
+  paint(canvas, atlas.decoder.decode(z), atlas.shape, 255);
+  const code = Array.from(z.subarray(0, SHOWN_DIMS), short).join(', ') + (z.length > SHOWN_DIMS ? ', …' : '');
+  return tile(`${title} makes of it`, canvas, [`error ${error.toFixed(1)} nats`, `code (${code})`], atlas.model.model);
+}
+
+function tile(title, canvas, lines, kind = '') {
+  return h('figure', { class: `tile ${kind}` }, canvas,
+    h('figcaption', {}, h('b', {}, title), ...lines.map((line) => h('span', {}, line))));
+}
+
+/** The error of an image that is copied exactly, in nats: the entropy of its grey pixels. */
+export function perfectCopy(bytes) {
+  let sum = 0;
+  for (const byte of bytes) sum += ENTROPY[byte];
+  return sum;
+}
+
+const ENTROPY = Float64Array.from({ length: 256 }, (_, byte) => {
+  const x = byte / 255;
+  return byte === 0 || byte === 255 ? 0 : -x * Math.log(x) - (1 - x) * Math.log(1 - x);
+});

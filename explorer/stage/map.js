@@ -1,0 +1,452 @@
+/**
+ * One latent map: points, axes, zoom and pan, and the gestures on it. It draws what it is given and reports gestures in
+ * the plane's own units; what they mean is not its business.
+ *
+ * Three canvases lie on one another: what is behind the points, the points, and the marks that move (probe, path).
+ */
+
+import { h, short } from './dom.js';
+
+const MARGIN = { left: 34, right: 8, top: 8, bottom: 20 };
+const TOUCH_PX = 7;
+const MARK_PX = 13;
+const MAX_STRETCH = 1.5;
+const MAX_ZOOM = 60, MIN_ZOOM = 0.25;
+
+export class LatentMap {
+  /**
+   * @param {{name: string, hint: string, on: Record<string, Function>}} options
+   *   on.hover(x, y), on.press(x, y), on.drag(x, y), on.pick(index), on.moveMark(key, x, y), on.key(event)
+   */
+  constructor({ name, hint, on }) {
+    this.on = on;
+    this.behind = h('canvas', { 'aria-hidden': 'true' });
+    this.points = h('canvas', { 'aria-hidden': 'true' });
+    this.marks = h('canvas', { 'aria-hidden': 'true' });
+    const button = (text, label, factor) =>
+      h('button', { type: 'button', 'aria-label': label, title: label, tabindex: -1, onclick: () => this.zoomBy(factor) }, text);
+    this.element = h('div', { class: 'map', role: 'application', tabindex: 0, 'aria-label': name, 'aria-description': hint },
+      this.behind, this.points, this.marks,
+      h('div', { class: 'zoom' }, button('+', 'Zoom in', 1.5), button('−', 'Zoom out', 1 / 1.5), button('⟲', 'Show all', 0)));
+    this.view = null;
+    this.state = { selectedClass: null, colours: [], labels: null, names: [], grid: null, marks: {} };
+    this.pointers = new Map();
+    this.gesture = null;
+    this.listen();
+    this.watcher = new ResizeObserver(() => this.resize());
+    this.watcher.observe(this.element);
+  }
+
+  destroy() {
+    this.watcher.disconnect();
+  }
+
+  /** Show another picture. The zoom starts anew. */
+  setView(view) {
+    this.view = view;
+    this.extent = { x: extent(view.x), y: extent(view.y) };
+    this.resetZoom();
+  }
+
+  /** Change what is drawn: selectedClass, colours, labels, names, grid. */
+  set(patch) {
+    Object.assign(this.state, patch);
+    this.draw();
+  }
+
+  /** Change what moves: probe, nearest, image, a, b ([x, y] or null), path (list of [x, y]), accent, pinned. */
+  setMarks(patch) {
+    Object.assign(this.state.marks, patch);
+    this.drawMarks();
+  }
+
+  // --- plane and pixels -------------------------------------------------------------------------------------------
+
+  resetZoom() {
+    this.zoom = { scale: 1, x: (this.extent.x[0] + this.extent.x[1]) / 2, y: (this.extent.y[0] + this.extent.y[1]) / 2 };
+    this.draw();
+  }
+
+  zoomBy(factor, px = this.width / 2, py = this.height / 2) {
+    if (!this.view) return;
+    if (factor === 0) return this.resetZoom();
+    const [x, y] = this.toPlane(px, py);
+    this.zoom.scale = Math.min(MAX_ZOOM, Math.max(MIN_ZOOM, this.zoom.scale * factor));
+    const [nowX, nowY] = this.toPlane(px, py);
+    this.zoom.x += x - nowX;
+    this.zoom.y += y - nowY;
+    this.draw();
+  }
+
+  /** Units of the plane a pixel. */
+  unit() {
+    const { x, y } = this.extent;
+    return [
+      (x[1] - x[0]) / (this.width - MARGIN.left - MARGIN.right) / this.zoom.scale,
+      (y[1] - y[0]) / (this.height - MARGIN.top - MARGIN.bottom) / this.zoom.scale,
+    ];
+  }
+
+  centre() {
+    return [(MARGIN.left + this.width - MARGIN.right) / 2, (MARGIN.top + this.height - MARGIN.bottom) / 2];
+  }
+
+  toPlane(px, py) {
+    const [ux, uy] = this.unit(), [cx, cy] = this.centre();
+    return [this.zoom.x + (px - cx) * ux, this.zoom.y - (py - cy) * uy];
+  }
+
+  toPixels(x, y) {
+    const [ux, uy] = this.unit(), [cx, cy] = this.centre();
+    return [cx + (x - this.zoom.x) / ux, cy - (y - this.zoom.y) / uy];
+  }
+
+  resize() {
+    const { clientWidth, clientHeight } = this.element;
+    if (!clientWidth || !clientHeight) return;
+    [this.width, this.height] = [clientWidth, clientHeight];
+    this.ratio = Math.min(2, window.devicePixelRatio || 1);
+    for (const canvas of [this.behind, this.points, this.marks]) {
+      canvas.width = Math.round(clientWidth * this.ratio);
+      canvas.height = Math.round(clientHeight * this.ratio);
+      canvas.getContext('2d').setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    }
+    this.draw();
+  }
+
+  // --- drawing ----------------------------------------------------------------------------------------------------
+
+  draw() {
+    if (!this.view || !this.width) return;
+    this.drawBehind();
+    this.drawPoints();
+    this.drawMarks();
+  }
+
+  drawBehind() {
+    const context = this.clear(this.behind);
+    const { grid } = this.state;
+    if (grid) {
+      context.imageSmoothingEnabled = true;
+      for (const cell of grid.cells) {
+        if (!cell.done) continue;
+        this.drawCell(context, grid, cell);
+      }
+    }
+    this.drawAxes(context);
+  }
+
+  /** One image of the grid in its cell: stretched a little where the cell is long, never out of shape. */
+  drawCell(context, { sprite, side }, cell) {
+    const [x0, y1] = this.toPixels(cell.x0, cell.y0), [x1, y0] = this.toPixels(cell.x1, cell.y1);
+    if (x1 < 0 || y1 < 0 || x0 > this.width || y0 > this.height) return;
+    const width = Math.min(x1 - x0, MAX_STRETCH * (y1 - y0)), height = Math.min(y1 - y0, MAX_STRETCH * (x1 - x0));
+    const [px, py] = this.toPixels(cell.x, cell.y);
+    const left = Math.min(x1 - width, Math.max(x0, px - width / 2)), top = Math.min(y1 - height, Math.max(y0, py - height / 2));
+    context.drawImage(sprite, cell.left, cell.top, side[0], side[1], left, top, width + 0.5, height + 0.5);
+  }
+
+  drawAxes(context) {
+    const style = getComputedStyle(this.element);
+    context.font = `11px ${style.fontFamily}`;
+    context.fillStyle = context.strokeStyle = style.color;
+    context.lineWidth = 1;
+    const [left, bottom] = this.toPlane(MARGIN.left, this.height - MARGIN.bottom);
+    const [right, top] = this.toPlane(this.width - MARGIN.right, MARGIN.top);
+    const across = ticks(left, right, this.width / 90).map((value) => [value, this.toPixels(value, 0)[0]]);
+    const up = ticks(bottom, top, this.height / 70).map((value) => [value, this.toPixels(0, value)[1]]);
+    context.globalAlpha = 0.1;
+    for (const [, px] of across) stroke(context, px, MARGIN.top, px, this.height - MARGIN.bottom);
+    for (const [, py] of up) stroke(context, MARGIN.left, py, this.width - MARGIN.right, py);
+    context.globalAlpha = 0.7;
+    context.textAlign = 'center';
+    for (const [value, px] of across) context.fillText(label(value), px, this.height - 6);
+    context.textAlign = 'right';
+    for (const [value, py] of up) context.fillText(label(value), MARGIN.left - 4, py + 4);
+    context.fillText(this.view.names[0], this.width - MARGIN.right, this.height - MARGIN.bottom - 4);
+    context.textAlign = 'left';
+    context.fillText(this.view.names[1], MARGIN.left + 4, MARGIN.top + 12);
+    context.globalAlpha = 1;
+  }
+
+  drawPoints() {
+    const context = this.clear(this.points);
+    const { labels, colours, selectedClass, grid } = this.state;
+    if (!labels) return;
+    const radius = this.width < 260 ? 1.1 : this.view.x.length > 5000 ? 1.6 : 2;
+    const stamps = colours.map((colour) => stamp(colour, radius, this.ratio));
+    const size = stamps[0].width / this.ratio;
+    const [ux, uy] = this.unit(), [cx, cy] = this.centre();
+    const { x, y } = this.view;
+    for (const chosen of selectedClass === null ? [null] : [false, true]) {
+      context.globalAlpha = chosen === false ? 0.07 : grid ? 0.55 : 0.8;
+      for (let i = 0; i < x.length; i++) {
+        if (chosen !== null && (labels[i] === selectedClass) !== chosen) continue;
+        const px = cx + (x[i] - this.zoom.x) / ux, py = cy - (y[i] - this.zoom.y) / uy;
+        if (px < -4 || py < -4 || px > this.width + 4 || py > this.height + 4) continue;
+        context.drawImage(stamps[labels[i] % stamps.length], px - size / 2, py - size / 2, size, size);
+      }
+    }
+    context.globalAlpha = 1;
+    this.drawClassNames(context);
+  }
+
+  /** The name of each class where its points are: colour alone is not for everyone. */
+  drawClassNames(context) {
+    const { labels, colours, selectedClass, names } = this.state;
+    const style = getComputedStyle(this.element);
+    context.textAlign = 'center';
+    context.lineJoin = 'round';
+    names.forEach((name, c) => {
+      if (selectedClass === null ? name.length > 2 : c !== selectedClass) return;
+      const [px, py] = this.toPixels(...this.middleOf(c, labels));
+      context.font = `700 ${this.width < 260 ? 11 : 15}px ${style.fontFamily}`;
+      context.lineWidth = 4;
+      context.strokeStyle = style.backgroundColor;
+      context.strokeText(name, px, py + 5);
+      context.fillStyle = colours[c % colours.length];
+      context.fillText(name, px, py + 5);
+    });
+  }
+
+  /** The median of a class's points, kept with the view. */
+  middleOf(c, labels) {
+    const { view } = this;
+    view.middles ??= new Map();
+    if (!view.middles.has(c)) {
+      const of = (values) => values.filter((_, i) => labels[i] === c).sort();
+      const [xs, ys] = [of(view.x), of(view.y)];
+      view.middles.set(c, [xs[xs.length >> 1] ?? NaN, ys[ys.length >> 1] ?? NaN]);
+    }
+    return view.middles.get(c);
+  }
+
+  drawMarks() {
+    if (!this.view || !this.width) return;
+    const context = this.clear(this.marks);
+    const { probe, nearest, image, a, b, path, accent, pinned } = this.state.marks;
+    const style = getComputedStyle(this.element);
+    const { color: ink, backgroundColor: paper } = style;
+    if (path && path.length) {
+      context.beginPath();
+      path.forEach(([x, y], i) => context[i ? 'lineTo' : 'moveTo'](...this.toPixels(x, y)));
+      outline(context, paper, 3.5, ink, 1.5);
+    }
+    if (probe && nearest) {
+      context.beginPath();
+      context.moveTo(...this.toPixels(...nearest));
+      context.lineTo(...this.toPixels(...probe));
+      outline(context, paper, 3, accent, 1);
+    }
+    if (image) ring(context, this.toPixels(...image), 8, paper, ink);
+    for (const [key, at] of [['A', a], ['B', b]]) if (at) badge(context, key, this.toPixels(...at), ink, paper, style.fontFamily);
+    if (probe) this.drawProbe(context, this.toPixels(...probe), { accent, paper, pinned });
+  }
+
+  /** The probe, held at the map's edge as a hollow ring when its code lies outside what is shown. */
+  drawProbe(context, [px, py], { accent, paper, pinned }) {
+    const x = Math.min(this.width - 6, Math.max(6, px)), y = Math.min(this.height - 6, Math.max(6, py));
+    context.beginPath();
+    context.arc(x, y, 6.5, 0, 2 * Math.PI);
+    outline(context, paper, 5, accent, 2.5);
+    if (x !== px || y !== py) return;
+    context.beginPath();
+    context.arc(x, y, pinned ? 3.2 : 1.5, 0, 2 * Math.PI);
+    context.fillStyle = accent;
+    context.fill();
+  }
+
+  clear(canvas) {
+    const context = canvas.getContext('2d');
+    context.clearRect(0, 0, this.width, this.height);
+    return context;
+  }
+
+  // --- gestures ---------------------------------------------------------------------------------------------------
+
+  listen() {
+    const { element } = this;
+    element.addEventListener('pointermove', (event) => this.moved(event));
+    element.addEventListener('pointerdown', (event) => this.pressed(event));
+    element.addEventListener('pointerup', (event) => this.released(event));
+    element.addEventListener('pointercancel', (event) => this.released(event));
+    element.addEventListener('dblclick', (event) => event.target.closest('button') || this.view && this.resetZoom());
+    element.addEventListener('wheel', (event) => this.wheeled(event), { passive: false });
+    element.addEventListener('contextmenu', (event) => event.preventDefault());
+    element.addEventListener('keydown', (event) => this.keyed(event));
+  }
+
+  place(event) {
+    const box = this.element.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  }
+
+  pressed(event) {
+    if (!this.view || event.target.closest('button')) return;
+    const [px, py] = this.place(event);
+    this.element.setPointerCapture(event.pointerId);
+    this.pointers.set(event.pointerId, [px, py]);
+    if (this.pointers.size === 2) {
+      this.gesture = { kind: 'pinch' };
+      return;
+    }
+    const mark = this.markAt(px, py);
+    const pans = event.button !== 0 || event.shiftKey;
+    this.gesture = { kind: pans ? 'pan' : mark ? 'mark' : 'probe', mark, start: [px, py], far: false };
+    if (this.gesture.kind === 'probe') this.on.press(...this.toPlane(px, py));
+  }
+
+  moved(event) {
+    if (!this.view) return;
+    const [px, py] = this.place(event);
+    const last = this.pointers.get(event.pointerId);
+    if (!last) {
+      if (event.pointerType !== 'touch' && !event.target.closest?.('button')) this.on.hover(...this.toPlane(px, py));
+      return;
+    }
+    if (this.gesture.kind === 'pinch') this.pinched(event.pointerId, [px, py]);
+    this.pointers.set(event.pointerId, [px, py]);
+    if (this.gesture.kind === 'pinch') return;
+    if (Math.hypot(px - this.gesture.start[0], py - this.gesture.start[1]) > 4) this.gesture.far = true;
+    if (this.gesture.kind === 'pan') this.panBy(px - last[0], py - last[1]);
+    else if (!this.gesture.far) return;
+    else if (this.gesture.kind === 'mark') this.on.moveMark(this.gesture.mark, ...this.toPlane(px, py));
+    else this.on.drag(...this.toPlane(px, py));
+  }
+
+  released(event) {
+    if (!this.pointers.delete(event.pointerId)) return;
+    if (this.gesture?.kind === 'probe' && !this.gesture.far && event.type === 'pointerup') {
+      const index = this.pointAt(...this.place(event));
+      if (index !== null) this.on.pick(index);
+    }
+    if (this.pointers.size === 0) this.gesture = null;
+  }
+
+  panBy(dx, dy) {
+    const [ux, uy] = this.unit();
+    this.zoom.x -= dx * ux;
+    this.zoom.y += dy * uy;
+    this.draw();
+  }
+
+  /** Two fingers: what lies between them stays between them. */
+  pinched(id, now) {
+    const [other] = [...this.pointers].filter(([key]) => key !== id).map(([, at]) => at);
+    const before = this.pointers.get(id);
+    const span = (at) => Math.hypot(at[0] - other[0], at[1] - other[1]);
+    this.panBy((now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
+    if (span(before) > 0) this.zoomBy(span(now) / span(before), (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
+  }
+
+  /** The wheel zooms; when all is shown already, turning it back scrolls the page. */
+  wheeled(event) {
+    if (!this.view || (event.deltaY > 0 && this.zoom.scale <= 1)) return;
+    event.preventDefault();
+    const factor = Math.exp(-Math.max(-100, Math.min(100, event.deltaY)) / 250);
+    if (this.zoom.scale * factor < 1) this.resetZoom();
+    else this.zoomBy(factor, ...this.place(event));
+  }
+
+  keyed(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const zoom = { '+': 1.5, '=': 1.5, '-': 1 / 1.5, 0: 0 }[event.key];
+    if (zoom !== undefined) this.zoomBy(zoom);
+    else if (!this.on.key(event)) return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /** "a" or "b" if that mark of the walk is under the pointer. */
+  markAt(px, py) {
+    const near = (at) => at && Math.hypot(...this.toPixels(...at).map((value, i) => value - [px, py][i])) < MARK_PX;
+    return ['b', 'a'].find((key) => near(this.state.marks[key])) ?? null;
+  }
+
+  /** The data point under the pointer, or null. A faded class cannot be picked. */
+  pointAt(px, py) {
+    const { selectedClass, labels } = this.state;
+    const [ux, uy] = this.unit(), [x, y] = this.toPlane(px, py);
+    let index = null, best = TOUCH_PX ** 2;
+    for (let i = 0; i < this.view.x.length; i++) {
+      const distance = ((this.view.x[i] - x) / ux) ** 2 + ((this.view.y[i] - y) / uy) ** 2;
+      if (distance < best && (selectedClass === null || labels[i] === selectedClass)) {
+        best = distance;
+        index = i;
+      }
+    }
+    return index;
+  }
+}
+
+function extent(values) {
+  let low = Infinity, high = -Infinity;
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  const margin = (high - low) * 0.04 || 1;
+  return [low - margin, high + margin];
+}
+
+/** Round numbers between low and high, about count of them. */
+function ticks(low, high, count) {
+  const rough = (high - low) / Math.max(2, count);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
+  const found = [];
+  for (let value = Math.ceil(low / step) * step; value <= high; value += step) found.push(Math.round(value / step) * step);
+  return found;
+}
+
+function label(value) {
+  return Number.isInteger(value) ? String(value) : short(value);
+}
+
+function stroke(context, x0, y0, x1, y1) {
+  context.beginPath();
+  context.moveTo(Math.round(x0) + 0.5, Math.round(y0) + 0.5);
+  context.lineTo(Math.round(x1) + 0.5, Math.round(y1) + 0.5);
+  context.stroke();
+}
+
+function outline(context, paper, wide, ink, narrow) {
+  context.lineWidth = wide;
+  context.strokeStyle = paper;
+  context.stroke();
+  context.lineWidth = narrow;
+  context.strokeStyle = ink;
+  context.stroke();
+}
+
+function ring(context, [x, y], radius, paper, ink) {
+  context.beginPath();
+  context.arc(x, y, radius, 0, 2 * Math.PI);
+  outline(context, paper, 4, ink, 2);
+}
+
+function badge(context, text, [x, y], ink, paper, font) {
+  context.beginPath();
+  context.arc(x, y, 9, 0, 2 * Math.PI);
+  context.fillStyle = paper;
+  context.fill();
+  context.lineWidth = 2;
+  context.strokeStyle = ink;
+  context.stroke();
+  context.font = `700 11px ${font}`;
+  context.textAlign = 'center';
+  context.fillStyle = ink;
+  context.fillText(text, x, y + 4);
+}
+
+/** A point drawn once, then stamped: ten times faster than ten thousand arcs. */
+function stamp(colour, radius, ratio) {
+  const canvas = document.createElement('canvas');
+  canvas.width = canvas.height = Math.ceil(2 * (radius + 1) * ratio);
+  const context = canvas.getContext('2d');
+  context.fillStyle = colour;
+  context.beginPath();
+  context.arc(canvas.width / 2, canvas.height / 2, radius * ratio, 0, 2 * Math.PI);
+  context.fill();
+  return canvas;
+}

@@ -1,0 +1,204 @@
+/** One model on the stage: its map, what it decodes at the probe, the nearest real image, its sliders. */
+
+import { imageOf } from './atlas.js';
+import { h, paint, pictureCanvas, setText } from './dom.js';
+import { perfectCopy } from './inspect.js';
+import { codeAtQuantile, codeOf, nearestCode, shareNearer } from './latent.js';
+import { LatentMap } from './map.js';
+import { Sliders } from './sliders.js';
+import { makeView, percent } from './views.js';
+
+const TITLES = { ae: 'Autoencoder', vae: 'Variational autoencoder' };
+const HINT = 'Arrow keys move the probe, Enter looks at the nearest image, A and B set the ends of the walk, plus and minus zoom, Escape lets go of the probe.';
+const HOLE = 0.95;
+
+export class Panel {
+  /**
+   * @param {{side: 'left'|'right', on: Record<string, Function>}} options
+   *   on.model(name), on.axes(places), on.code(z, options), on.pin(), on.pick(index), on.mark(key, z), on.key(key),
+   *   on.reset(), on.mean(), on.random(), on.problem(text)
+   */
+  constructor({ side, on }) {
+    this.side = side;
+    this.on = on;
+    this.atlas = null;
+    this.z = null;
+    this.base = null;
+    /** The code of an end of the walk ("a" or "b"); the stage knows it. */
+    this.markCode = () => this.z;
+    this.build();
+  }
+
+  build() {
+    this.title = h('h2');
+    this.chooser = h('select', { 'aria-label': `${this.side === 'left' ? 'Left' : 'Right'} model`, onchange: () => this.on.model(this.chooser.value) });
+    this.about = h('span', { class: 'about' });
+    this.figures = h('span', { class: 'figures' });
+    this.message = h('p', { class: 'message', role: 'status' });
+    this.mapPlace = h('div', { class: 'map-place' });
+    this.nearestTitle = h('figcaption', {}, 'nearest real image');
+    this.hole = h('p', { class: 'hole' });
+    this.axesPlace = h('span', { class: 'axes' });
+    this.trust = h('span', { class: 'trust' });
+    this.slidersPlace = h('div', { class: 'sliders-place' });
+    this.decodedPlace = h('span', { class: 'picture-place' });
+    this.nearestPlace = h('span', { class: 'picture-place' });
+    const button = (text, title, action) => h('button', { type: 'button', title, onclick: action }, text);
+    this.element = h('section', { class: 'panel' },
+      h('header', {}, this.title, this.chooser, this.about, this.figures),
+      h('div', { class: 'view' }, this.mapPlace,
+        h('div', { class: 'images' },
+          h('figure', { class: 'decoded' }, h('figcaption', {}, 'decoded at the probe'), this.decodedPlace),
+          h('figure', { class: 'nearest' }, this.nearestTitle, this.nearestPlace), this.hole)),
+      h('p', { class: 'under' }, this.axesPlace, this.trust),
+      this.slidersPlace,
+      h('p', { class: 'tools' },
+        button('Reset', 'Back to the median of every dimension, all of the map', () => this.on.reset()),
+        button('Random', 'Each dimension drawn from the quantiles of its own codes', () => this.on.random()),
+        button('To the mean', 'The mean of all held-out codes', () => this.on.mean())),
+      this.message);
+  }
+
+  /** Say what is being waited for, or what went wrong. */
+  say(text) {
+    setText(this.message, text);
+    this.element.classList.toggle('waiting', text !== '' && !this.atlas);
+  }
+
+  /**
+   * Put another model on this side.
+   * @param {any} atlas
+   * @param {string} name  "AE" or "VAE": the first word of every accessible name here
+   */
+  setModel(atlas, name) {
+    this.destroy();
+    this.atlas = atlas;
+    this.name = name;
+    const { model } = atlas;
+    this.element.className = `panel ${model.model}`;
+    setText(this.title, TITLES[model.model]);
+    this.showFacts(model);
+    this.map = new LatentMap({ name: `${name} latent map`, hint: HINT, on: this.gestures() });
+    this.mapPlace.replaceChildren(this.map.element);
+    const [, height, width] = atlas.shape;
+    this.decoded = pictureCanvas(`${name} decoded image`, { width, height });
+    this.nearest = pictureCanvas(`${name} nearest real image`, { width, height, className: 'sharp' });
+    this.decodedPlace.replaceChildren(this.decoded);
+    this.nearestPlace.replaceChildren(this.nearest);
+    this.sliders = new Sliders({
+      kind: name,
+      atlas,
+      onInput: (dim, value) => {
+        const z = Float64Array.from(this.z);
+        z[dim] = value;
+        this.on.code(z, { pin: true });
+      },
+      onProblem: (text) => this.on.problem(text),
+    });
+    this.slidersPlace.replaceChildren(this.sliders.element);
+    this.base = codeAtQuantile(atlas, 0.5);
+    this.z = null;
+    this.shownImage = -1;
+  }
+
+  showFacts(model) {
+    const network = model.arch === 'mlp' ? [model.image_shape.reduce((a, b) => a * b), ...model.hidden, model.latent_dim].join('·') : `conv ${model.hidden.join('·')}·${model.latent_dim}`;
+    setText(this.about, model.model === 'vae' ? `${network}, β = ${model.beta}` : network);
+    const kl = model.model === 'vae' ? `, KL ${model.test_kl.toFixed(1)}` : '';
+    setText(this.figures, `reconstruction ${model.test_recon.toFixed(1)} nats (perfect copies ${this.floor().toFixed(1)})${kl}`);
+    this.figures.title = `Mean of ${model.n_test.toLocaleString('en')} test images, decoded from the code itself (a VAE's mean); ` +
+      `perfect copies: of the ${this.atlas.n.toLocaleString('en')} shown. Binary cross-entropy of grey pixels is never 0. ` +
+      `With z sampled: ${model.test_recon_sampled.toFixed(1)}. Trained on ${model.n_train.toLocaleString('en')} images, ${model.epochs} epochs, seed ${model.seed}.`;
+  }
+
+  /** The mean error of perfect copies of the images shown: the control beside the reconstruction error. */
+  floor() {
+    return perfectCopy(this.atlas.images) / this.atlas.n;
+  }
+
+  /** Which models may stand here. */
+  setChoices(models, chosen) {
+    const text = (model) => (models.filter((other) => other.model === model.model).length > 1 ? model.name : model.model.toUpperCase());
+    this.chooser.replaceChildren(...models.map((model) => h('option', { value: model.name, selected: model.name === chosen }, text(model))));
+  }
+
+  /** raw, pca or umap; axes are places in the order of activity. */
+  setView(kind, axes) {
+    const dims = axes.map((place) => this.atlas.order[Math.min(place, this.atlas.d - 1)]);
+    this.view = makeView(this.atlas, kind, dims);
+    this.map.setView(this.view);
+    const { points, neighbours } = this.atlas.model.trust;
+    const snaps = this.view.snaps ? 'UMAP cannot be run backwards: the probe snaps to the nearest code. ' : '';
+    setText(this.trust, `${snaps}Trustworthiness of this view ${this.view.trust.toFixed(3)}`);
+    this.trust.title = `Of the ${neighbours} nearest neighbours one sees, how many are near in all ${this.atlas.d} dimensions (${Math.min(points, this.atlas.n)} points). 1 is perfect, about 0.5 is chance.`;
+    const choosable = kind === 'raw' && this.atlas.d > 2;
+    this.axesPlace.replaceChildren(...(choosable ? [this.axisSelect('across', 0, axes), this.axisSelect('up', 1, axes)] : []));
+  }
+
+  axisSelect(word, which, axes) {
+    const select = h('select', { 'aria-label': `${this.name} axis ${word}` });
+    this.atlas.order.forEach((dim, place) => select.append(h('option', { value: place, selected: place === axes[which] }, `z${dim + 1}`)));
+    select.addEventListener('change', () => {
+      const chosen = [...axes];
+      chosen[which] = Number(select.value);
+      if (chosen[0] === chosen[1]) chosen[1 - which] = axes[which];
+      this.on.axes(chosen);
+    });
+    return h('label', {}, `${word} `, select);
+  }
+
+  /** Put the probe on a code: decode it, find the nearest real image, move the sliders and the mark. */
+  setCode(z) {
+    this.z = z;
+    paint(this.decoded, this.atlas.decoder.decode(z), this.atlas.shape, 255);
+    const { index, distance } = nearestCode(this.atlas, z);
+    if (index !== this.shownImage) paint(this.nearest, imageOf(this.atlas, index), this.atlas.shape, 1);
+    this.shownImage = index;
+    const share = shareNearer(this.atlas, distance);
+    setText(this.hole, `farther from any code than ${percent(share)} of real images`);
+    this.hole.classList.toggle('far', share >= HOLE);
+    this.sliders.set(z);
+    this.map.setMarks({ probe: this.view.fromCode(z), nearest: this.view.fromCode(codeOf(this.atlas, index)) });
+  }
+
+  /** What a screen reader hears after a step with the keyboard. */
+  spoken(classes) {
+    return `${this.name}: nearest real image is of class ${classes[this.atlas.labels[this.shownImage]]}, ${this.hole.textContent}.`;
+  }
+
+  gestures() {
+    const at = (x, y) => this.view.toCode(x, y, this.base);
+    return {
+      hover: (x, y) => this.on.code(at(x, y), { pin: false }),
+      press: (x, y) => this.on.code(at(x, y), { pin: true }),
+      drag: (x, y) => this.on.code(at(x, y), { pin: true }),
+      pick: (index) => this.on.pick(index),
+      moveMark: (key, x, y) => this.on.mark(key, this.view.toCode(x, y, this.markCode(key))),
+      key: (event) => this.keyed(event),
+    };
+  }
+
+  keyed({ key, shiftKey }) {
+    const move = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key];
+    if (move) {
+      const [x, y] = this.view.fromCode(this.z), [ux, uy] = this.map.unit(), step = shiftKey ? 20 : 4;
+      this.on.code(this.step(x, y, move[0] * step * ux, move[1] * step * uy), { pin: true, spoken: true });
+    } else if (key === 'Enter') this.on.pick(this.shownImage);
+    else if (['a', 'b', 'A', 'B', 'Escape'].includes(key)) this.on.key(key.toLowerCase());
+    else return false;
+    return true;
+  }
+
+  /** One step from a point. Where only codes of images can be had, go on until another image is nearest. */
+  step(x, y, dx, dy) {
+    for (let far = 1; far <= 64; far++) {
+      const z = this.view.toCode(x + far * dx, y + far * dy, this.z);
+      if (!this.view.snaps || z.some((value, i) => value !== this.z[i])) return z;
+    }
+    return this.z;
+  }
+
+  destroy() {
+    this.map?.destroy();
+  }
+}

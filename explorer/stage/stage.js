@@ -1,0 +1,411 @@
+/**
+ * The stage: two panels, one probe, and the switches over them. It holds the state, hands it to the parts and writes it
+ * into the page's address. It needs a catalogue and an address to fetch from, and no server beyond that.
+ */
+
+import { atlasHere, loadAtlas } from './atlas.js';
+import { choice, h, setText } from './dom.js';
+import { makeGrid } from './grid.js';
+import { makeInspect } from './inspect.js';
+import { codeAtQuantile, codeOf, link, meanCode, nearestCode, valueAt } from './latent.js';
+import { classColours, isDark } from './palette.js';
+import { Panel } from './panel.js';
+import { makeSamples } from './samples.js';
+import { makeSlices } from './slices.js';
+import { CHOICES, dataSetsOf, defaultPair, dimensionsOf, modelsFor, readState, writeState } from './state.js';
+import { makeWalk } from './walk.js';
+
+const SIDES = ['left', 'right'];
+const URL_DELAY_MS = 150;
+
+export class Stage {
+  /**
+   * @param {HTMLElement} host
+   * @param {any} catalogue  see explorer/catalogue.py
+   * @param {string|URL} base  what the catalogue's addresses are relative to
+   */
+  constructor(host, catalogue, base) {
+    this.host = host;
+    this.catalogue = catalogue;
+    this.base = base;
+    this.slices = makeSlices();
+    this.loads = 0;
+    this.notices = h('div', { class: 'notices', role: 'alert' });
+    this.readTheme();
+    host.replaceChildren(this.notices);
+    catalogue.problems.forEach((text) => this.notice(text));
+    if (!catalogue.models.length) return;
+    const { state, problems } = readState(location.search, catalogue);
+    this.state = state;
+    problems.forEach((text) => this.notice(text));
+    this.build();
+    this.load();
+  }
+
+  // --- parts ------------------------------------------------------------------------------------------------------
+
+  build() {
+    this.panels = Object.fromEntries(SIDES.map((side) => [side, new Panel({ side, on: this.panelEvents(side) })]));
+    this.samples = makeSamples({
+      slices: this.slices,
+      onSeed: (seed) => this.change({ seed }),
+      onPick: (side, z) => this.setCode(side, z, { pin: true }),
+    });
+    this.walk = makeWalk({
+      slices: this.slices,
+      onKind: (walk) => this.change({ walk }),
+      onEnd: (key, from) => this.setEnd(key, from),
+      onPlace: (codes) => this.place(codes),
+    });
+    this.inspect = makeInspect({ onImage: (image) => this.change({ image }) });
+    this.legend = h('div', { class: 'legend', role: 'group', 'aria-label': 'Classes' });
+    this.spoken = h('p', { class: 'only-spoken', 'aria-live': 'polite' });
+    this.host.replaceChildren(
+      h('header', { class: 'top' }, h('h1', {}, 'Latent ', h('span', { class: 'ae-ink' }, 'Ex'), h('span', { class: 'vae-ink' }, 'plorer')),
+        h('p', {}, 'Every point of a map is a code. Move over it: both decoders answer. Press to hold the probe there.'), this.legend),
+      this.makeSwitches(), this.notices,
+      h('div', { class: 'panels' }, this.panels.left.element, this.makeBridge(), this.panels.right.element),
+      h('div', { class: 'blocks' }, this.samples.element, this.walk.element, this.inspect.element),
+      this.spoken);
+  }
+
+  makeSwitches() {
+    const { catalogue } = this;
+    const titles = dataSetsOf(catalogue).map((value) => ({ value, text: catalogue.datasets[value].title }));
+    this.dims = h('span', { class: 'dims' });
+    this.switches = {
+      data: choice('Data', titles, this.state.data, (data) => this.choosePair({ data })),
+      view: choice('View', CHOICES.view, this.state.view, (view) => this.change({ view })),
+      behind: choice('Behind the points', CHOICES.behind, this.state.behind, (behind) => this.change({ behind }), 'behind'),
+    };
+    const { data, view, behind } = this.switches;
+    return h('div', { class: 'switches' }, data.element, this.dims, view.element, behind.element);
+  }
+
+  /** What stands between the maps: how the two probes are tied, and whether they are pinned. */
+  makeBridge() {
+    this.linkButton = h('button', { type: 'button', class: 'round', 'aria-label': 'Link the two probes', onclick: () => this.toggleLink() }, '⇄');
+    this.linkText = h('span');
+    this.pinButton = h('button', { type: 'button', class: 'round', 'aria-label': 'Pin the probe', onclick: () => this.setPinned(this.state.z === null) }, '⚲');
+    this.pinText = h('span');
+    return h('div', { class: 'bridge' }, this.linkButton, this.linkText, this.pinButton, this.pinText);
+  }
+
+  panelEvents(side) {
+    return {
+      model: (name) => this.change({ [side]: name, z: null, zr: null }),
+      axes: (axes) => this.change({ axes }),
+      code: (z, options) => {
+        if (options.pin || this.state.z === null) this.setCode(side, z, options);
+      },
+      pick: (image) => this.change({ image }),
+      mark: (key, z) => this.moveEnd(side, key, z),
+      key: (key) => (key === 'escape' ? this.setPinned(false) : this.setEnd(key, 'probe')),
+      reset: () => this.reset(),
+      mean: () => this.setCode(side, meanCode(this.panels[side].atlas), { pin: true }),
+      random: () => this.randomCode(side),
+      problem: (text) => this.notice(text),
+    };
+  }
+
+  // --- models and switches ----------------------------------------------------------------------------------------
+
+  models() {
+    return SIDES.map((side) => this.catalogue.models.find((model) => model.name === this.state[side]));
+  }
+
+  /** Another data set or number of dimensions: the same kinds of models stand left and right. */
+  choosePair(patch) {
+    const data = patch.data ?? this.state.data;
+    const all = dimensionsOf(this.catalogue, data);
+    const wanted = patch.d ?? this.state.d;
+    const d = all.includes(wanted) ? wanted : all[0];
+    const kinds = this.models().map((model) => model.model);
+    const here = modelsFor(this.catalogue, data, d);
+    const pair = defaultPair(this.catalogue, data, d);
+    SIDES.forEach((side, i) => { pair[side] = here.find((model) => model.model === kinds[i])?.name ?? pair[side]; });
+    const forgotten = { z: null, zr: null, axes: [0, 1], a: { image: 0 }, b: { image: 1 }, class: null };
+    const image = Math.min(this.state.image, Math.min(...here.map((model) => model.n)) - 1);
+    this.change({ data, d, ...pair, ...forgotten, image });
+  }
+
+  /** Change the state, show what follows from it, and keep it in the address. */
+  change(patch) {
+    Object.assign(this.state, patch);
+    this.writeAddress();
+    if ('left' in patch || 'right' in patch) this.load();
+    else this.show(Object.keys(patch));
+  }
+
+  async load() {
+    const turn = ++this.loads;
+    const models = this.models();
+    this.showSwitches();
+    const missing = models.filter((model) => !atlasHere(model));
+    const megabytes = missing.flatMap((model) => Object.values(model.parts)).reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
+    SIDES.forEach((side, i) => this.panels[side].say(missing.includes(models[i]) ? `Loading ${models[i].name} (${megabytes.toFixed(1)} MB at most) …` : ''));
+    const results = await Promise.allSettled(models.map((model) => atlasHere(model) ?? loadAtlas(model, this.base)));
+    if (turn !== this.loads) return;
+    this.slices.stopAll();
+    results.forEach(({ status, reason }, i) => this.panels[SIDES[i]].say(status === 'rejected' ? `${models[i].name} cannot be shown. ${reason.message}` : ''));
+    if (results.every(({ status }) => status === 'fulfilled')) this.showModels(results.map(({ value }) => value));
+  }
+
+  showModels(atlases) {
+    const same = atlases[0].model.model === atlases[1].model.model;
+    SIDES.forEach((side, i) => {
+      const kind = atlases[i].model.model.toUpperCase();
+      this.panels[side].setModel(atlases[i], same ? `${kind} ${side}` : kind);
+    });
+    this.walk.stop();
+    this.walk.showModels(this.described());
+    this.makeLegend();
+    this.restoreProbe();
+    this.show(['view', 'axes', 'class', 'behind', 'seed', 'image', 'a', 'b', 'walk', 'link']);
+    this.host.dataset.ready = 'true';
+  }
+
+  /** The probe as the state has it: pinned at a code, or at the median of every dimension. */
+  restoreProbe() {
+    const { left, right } = this.panels;
+    left.z = this.state.z ?? codeAtQuantile(left.atlas, 0.5);
+    right.z = this.state.zr ?? (this.linked() ? link(left.atlas, right.atlas, left.z) : codeAtQuantile(right.atlas, 0.5));
+    for (const panel of [left, right]) panel.base = panel.z;
+  }
+
+  /** Left and right as the blocks below want them. */
+  described() {
+    return SIDES.map((side) => {
+      const { atlas, name } = this.panels[side];
+      return { side, kind: name, title: name, atlas };
+    });
+  }
+
+  /** Show what the changed keys touch, and nothing else. */
+  show(keys) {
+    const any = (...names) => names.some((name) => keys.includes(name));
+    const { left, right } = this.panels;
+    this.showSwitches();
+    if (!left.atlas || !right.atlas) return;
+    if (any('view', 'axes')) for (const panel of [left, right]) panel.setView(this.state.view, this.state.axes);
+    if (any('class', 'view', 'axes')) this.showClasses();
+    if (any('view', 'axes', 'link')) this.showProbe();
+    if (any('seed')) this.samples.show(this.described(), this.state.seed);
+    if (any('image')) this.inspect.show(this.described(), this.state.image, this.classes());
+    if (any('a', 'b', 'walk', 'view', 'axes')) this.showWalk();
+    if (any('image', 'view', 'axes')) for (const panel of [left, right]) panel.map.setMarks({ image: panel.view.fromCode(codeOf(panel.atlas, this.state.image)) });
+    if (any('behind', 'view', 'axes')) this.showGrid();
+  }
+
+  showSwitches() {
+    const { state, catalogue } = this;
+    for (const [key, { show }] of Object.entries(this.switches)) show(state[key]);
+    const dims = dimensionsOf(catalogue, state.data).map((d) => ({ value: d, text: String(d) }));
+    const focused = this.dims.contains(this.dims.getRootNode().activeElement);
+    this.dims.replaceChildren(choice('Latent dimensions', dims, state.d, (d) => this.choosePair({ d: Number(d) }), 'dims').element);
+    if (focused) this.dims.querySelector('[aria-checked="true"]').focus();
+    SIDES.forEach((side) => this.panels[side].setChoices(modelsFor(catalogue, state.data, state.d), state[side]));
+    const linked = this.linked();
+    this.linkButton.setAttribute('aria-pressed', String(linked));
+    setText(this.linkText, linked ? 'linked by quantile' : 'free');
+    this.showPin();
+  }
+
+  // --- classes ----------------------------------------------------------------------------------------------------
+
+  classes() {
+    return this.catalogue.datasets[this.state.data].classes;
+  }
+
+  makeLegend() {
+    const colours = classColours(this.dark);
+    this.legend.replaceChildren(...this.classes().map((name, c) => {
+      const dot = h('span', { class: 'dot' });
+      dot.style.background = colours[c % colours.length];
+      return h('button', { type: 'button', 'aria-label': `Class ${name}`, onclick: () => this.change({ class: this.state.class === c ? null : c }) }, dot, name);
+    }));
+  }
+
+  showClasses() {
+    [...this.legend.children].forEach((button, c) => {
+      button.setAttribute('aria-pressed', String(this.state.class === c));
+      button.classList.toggle('faded', this.state.class !== null && this.state.class !== c);
+    });
+    for (const { map, atlas } of Object.values(this.panels)) {
+      map.set({ selectedClass: this.state.class, colours: classColours(this.dark), labels: atlas.labels, names: this.classes() });
+    }
+  }
+
+  // --- the probe --------------------------------------------------------------------------------------------------
+
+  linked() {
+    return this.state.link === 'quantile';
+  }
+
+  /** Put one side's probe on a code; the other goes along if they are linked. */
+  setCode(side, z, { pin, spoken = false }) {
+    this.walk.stop();
+    const panel = this.panels[side], other = this.panels[side === 'left' ? 'right' : 'left'];
+    panel.setCode(z);
+    if (this.linked()) other.setCode(this.settle(other, link(panel.atlas, other.atlas, z)));
+    if (pin) this.setPinned(true);
+    if (spoken) this.speak();
+  }
+
+  /** Where a view can show codes of images only, the nearest of them. */
+  settle({ view, atlas }, z) {
+    return view.snaps ? codeOf(atlas, nearestCode(atlas, z).index) : z;
+  }
+
+  /** Both probes at once: a walk goes through each model on its own path. */
+  place([left, right]) {
+    this.panels.left.setCode(left);
+    this.panels.right.setCode(right);
+    this.setPinned(true);
+  }
+
+  setPinned(pinned) {
+    const { left, right } = this.panels;
+    if (!left.z) return;
+    if (pinned) for (const panel of [left, right]) panel.base = panel.z;
+    Object.assign(this.state, { z: pinned ? left.z : null, zr: pinned && !this.isLink(left, right) ? right.z : null });
+    this.showPin();
+    this.writeAddress();
+    if (pinned && this.state.behind === 'grid' && this.state.d > 2) this.showGridSoon();
+  }
+
+  /** Whether the right probe is where the link would put it. */
+  isLink(left, right) {
+    return link(left.atlas, right.atlas, left.z).every((value, i) => Math.abs(value - right.z[i]) < 1e-9 * (1 + Math.abs(value)));
+  }
+
+  showPin() {
+    const pinned = this.state.z !== null;
+    this.pinButton.setAttribute('aria-pressed', String(pinned));
+    setText(this.pinText, pinned ? 'pinned (Esc frees)' : 'follows the pointer');
+    for (const { map } of Object.values(this.panels)) map?.setMarks({ pinned });
+  }
+
+  showProbe() {
+    for (const panel of Object.values(this.panels)) {
+      panel.map.setMarks({ accent: getComputedStyle(panel.title).color });
+      panel.setCode(panel.z);
+    }
+  }
+
+  toggleLink() {
+    const { left, right } = this.panels;
+    const now = this.linked() ? 'free' : 'quantile';
+    if (now === 'quantile') right.z = this.settle(right, link(left.atlas, right.atlas, left.z));
+    this.change({ link: now });
+    this.setPinned(this.state.z !== null);
+  }
+
+  reset() {
+    this.setPinned(false);
+    this.restoreProbe();
+    for (const { map } of Object.values(this.panels)) map.resetZoom();
+    this.showProbe();
+  }
+
+  randomCode(side) {
+    const { atlas } = this.panels[side];
+    this.setCode(side, Float64Array.from({ length: atlas.d }, (_, dim) => valueAt(atlas, dim, Math.random())), { pin: true });
+  }
+
+  speak() {
+    setText(this.spoken, SIDES.map((side) => this.panels[side].spoken(this.classes())).join(' '));
+  }
+
+  // --- the walk and the grid --------------------------------------------------------------------------------------
+
+  /** The codes of one end of the walk, left and right. */
+  endCodes(key) {
+    const end = this.state[key];
+    return SIDES.map((side, i) => ('image' in end ? codeOf(this.panels[side].atlas, end.image) : end.codes[i]));
+  }
+
+  setEnd(key, from) {
+    const { left, right } = this.panels;
+    this.change({ [key]: from === 'image' ? { image: this.state.image } : { codes: [left.z, right.z] } });
+  }
+
+  moveEnd(side, key, z) {
+    const codes = this.endCodes(key);
+    const [mine, other] = side === 'left' ? [0, 1] : [1, 0];
+    codes[mine] = z;
+    if (this.linked()) codes[other] = link(this.panels[SIDES[mine]].atlas, this.panels[SIDES[other]].atlas, z);
+    this.change({ [key]: { codes } });
+  }
+
+  showWalk() {
+    const [a, b] = [this.endCodes('a'), this.endCodes('b')];
+    this.walk.showPath(SIDES.map((_, i) => [a[i], b[i]]), this.state.walk);
+    SIDES.forEach((side, i) => {
+      const { map, view } = this.panels[side];
+      this.panels[side].markCode = (key) => this.endCodes(key)[i];
+      map.setMarks({ a: view.fromCode(a[i]), b: view.fromCode(b[i]), path: view.snaps ? null : this.walk.points(i, 33).map((z) => view.fromCode(z)) });
+    });
+  }
+
+  showGrid() {
+    SIDES.forEach((side) => {
+      const { map, view, atlas, base } = this.panels[side];
+      if (this.state.behind !== 'grid' || !view.atQuantiles) {
+        this.slices.stop(`grid ${side}`);
+        map.set({ grid: null });
+        return;
+      }
+      const grid = makeGrid(atlas, view, base);
+      map.set({ grid });
+      this.slices.run(`grid ${side}`, grid.step, () => map.drawBehind());
+    });
+  }
+
+  /** After the probe has rested: the grid of a plane through the new code. */
+  showGridSoon() {
+    clearTimeout(this.gridTimer);
+    this.gridTimer = setTimeout(() => this.showGrid(), 250);
+  }
+
+  // --- the page ---------------------------------------------------------------------------------------------------
+
+  /** A sentence about something that is not as it should be. */
+  notice(text) {
+    if ([...this.notices.children].some((shown) => shown.firstChild.textContent === text)) return;
+    const close = () => item.remove();
+    const item = h('p', {}, h('span', {}, text), h('button', { type: 'button', 'aria-label': 'Close this message', onclick: close }, '×'));
+    this.notices.append(item);
+  }
+
+  /** Keep the state in the address, not more often than browsers allow. */
+  writeAddress() {
+    clearTimeout(this.addressTimer);
+    this.addressTimer = setTimeout(() => {
+      const query = writeState(location.search, this.state, this.catalogue);
+      history.replaceState(history.state, '', `${location.pathname}${query ? `?${query}` : ''}${location.hash}`);
+    }, URL_DELAY_MS);
+  }
+
+  readTheme() {
+    this.dark = isDark(getComputedStyle(this.host).backgroundColor);
+    this.host.dataset.theme = this.dark ? 'dark' : 'light';
+  }
+
+  /** The page's theme may have changed: draw again what is drawn by hand. */
+  repaint() {
+    this.readTheme();
+    if (!this.panels?.right.atlas) return;
+    this.makeLegend();
+    this.showClasses();
+    this.showProbe();
+  }
+
+  destroy() {
+    this.walk?.stop();
+    this.slices.stopAll();
+    clearTimeout(this.addressTimer);
+    clearTimeout(this.gridTimer);
+    Object.values(this.panels ?? {}).forEach((panel) => panel.destroy());
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * The state of the stage as one flat record, read from and written to the page's address.
+ *
+ * data, d, view, left, right, link, behind, walk: names. class: a class's number or null. seed: of the samples.
+ * axes: two places in the order of activity, from 0. image: number of the image looked at. a, b: ends of the walk,
+ * {image} or {codes: [left, right]}. z: the pinned code of the left model, null when the probe follows the pointer;
+ * zr: that of the right model where it is not the one that the link gives.
+ */
+
+export const CHOICES = {
+  view: [{ value: 'raw', text: 'raw z' }, { value: 'pca', text: 'PCA' }, { value: 'umap', text: 'UMAP' }],
+  link: [{ value: 'quantile', text: 'linked by quantile' }, { value: 'free', text: 'free' }],
+  behind: [{ value: 'nothing', text: 'nothing' }, { value: 'grid', text: 'decoded grid' }],
+  walk: [{ value: 'line', text: 'straight' }, { value: 'sphere', text: 'spherical' }],
+};
+
+/** Models of one data set and number of dimensions. */
+export function modelsFor(catalogue, data, d) {
+  return catalogue.models.filter((model) => model.dataset === data && model.latent_dim === d);
+}
+
+/** The numbers of dimensions a data set has models for. */
+export function dimensionsOf(catalogue, data) {
+  const all = catalogue.models.filter((model) => model.dataset === data).map((model) => model.latent_dim);
+  return [...new Set(all)].sort((a, b) => a - b);
+}
+
+/** The data sets there are models for. */
+export function dataSetsOf(catalogue) {
+  return [...new Set(catalogue.models.map((model) => model.dataset))];
+}
+
+/** What the stage shows for a data set and dimensions unless told otherwise: the AE left, the VAE right. */
+export function defaultPair(catalogue, data, d) {
+  const models = modelsFor(catalogue, data, d);
+  const of = (kind) => models.find((model) => model.model === kind) ?? models[0];
+  return { left: of('ae').name, right: of('vae').name };
+}
+
+export function defaults(catalogue) {
+  const [data] = dataSetsOf(catalogue);
+  const [d] = dimensionsOf(catalogue, data);
+  return {
+    data, d, ...defaultPair(catalogue, data, d), view: 'raw', link: 'quantile', behind: 'nothing', walk: 'line',
+    class: null, seed: 0, axes: [0, 1], image: 0, a: { image: 0 }, b: { image: 1 }, z: null, zr: null,
+  };
+}
+
+/**
+ * The state an address asks for. What names nothing is left at its default, with a sentence about it.
+ * @returns {{state: Record<string, any>, problems: string[]}}
+ */
+export function readState(search, catalogue) {
+  const query = new URLSearchParams(search);
+  const state = defaults(catalogue);
+  const problems = [];
+  const take = (key, read, right) => {
+    const text = query.get(key);
+    if (text === null) return;
+    const value = read(text);
+    if (value === undefined) problems.push(`Unknown ${key} in the address: “${text.slice(0, 40)}”. Right would be: ${right}.`);
+    else state[key] = value;
+  };
+  const oneOf = (values) => (text) => values.find((value) => String(value) === text);
+  const takeOneOf = (key, values) => take(key, oneOf(values), values.join(', '));
+
+  takeOneOf('data', dataSetsOf(catalogue));
+  state.d = dimensionsOf(catalogue, state.data)[0];
+  takeOneOf('d', dimensionsOf(catalogue, state.data));
+  Object.assign(state, defaultPair(catalogue, state.data, state.d));
+  const models = modelsFor(catalogue, state.data, state.d);
+  for (const key of ['left', 'right']) takeOneOf(key, models.map((model) => model.name));
+  for (const key of Object.keys(CHOICES)) takeOneOf(key, CHOICES[key].map((choice) => choice.value));
+
+  const n = Math.min(...models.map((model) => model.n));
+  const classes = catalogue.datasets[state.data].classes;
+  const whole = (limit, start = 0) => (text) => (/^\d+$/.test(text) && Number(text) >= start && Number(text) < limit ? Number(text) : undefined);
+  const code = (text) => parseCode(text, state.d);
+  take('class', whole(classes.length), `0 to ${classes.length - 1}`);
+  take('seed', whole(2 ** 32), 'a whole number from 0 to 4294967295');
+  take('image', whole(n), `0 to ${n - 1}`);
+  take('z', code, `${state.d} finite numbers with commas`);
+  take('zr', code, `${state.d} finite numbers with commas`);
+  take('axes', (text) => parseAxes(text, state.d), `two different numbers from 1 to ${state.d}, such as 1,2`);
+  for (const key of ['a', 'b']) take(key, (text) => parseEnd(text, n, state.d), `i and an image's number from 0 to ${n - 1}, or two codes`);
+  return { state, problems };
+}
+
+/** The address's query for a state: only what differs from the defaults, beside what is not ours. */
+export function writeState(search, state, catalogue) {
+  const query = new URLSearchParams(search);
+  const plain = { ...defaults(catalogue), ...defaultPair(catalogue, state.data, state.d) };
+  plain.d = dimensionsOf(catalogue, state.data)[0];
+  for (const key of Object.keys(plain)) {
+    const text = asText(state[key], key);
+    if (text === asText(plain[key], key)) query.delete(key);
+    else query.set(key, text);
+  }
+  return query.toString().replaceAll('%2C', ',').replaceAll('%3B', ';');
+}
+
+function asText(value, key) {
+  if (value === null) return '';
+  if (key === 'axes') return value.map((place) => place + 1).join(',');
+  if (key === 'z' || key === 'zr') return codeText(value);
+  if (key === 'a' || key === 'b') return 'image' in value ? `i${value.image}` : value.codes.map(codeText).join(';');
+  return String(value);
+}
+
+/** Seven digits hold a float32. */
+function codeText(z) {
+  return Array.from(z, (value) => Number(value.toPrecision(7))).join(',');
+}
+
+function parseCode(text, d) {
+  const values = text.split(',').map((part) => (part.trim() === '' ? NaN : Number(part)));
+  const sound = values.length === d && values.every((value) => Number.isFinite(value) && Math.abs(value) <= 1e6);
+  return sound ? Float64Array.from(values) : undefined;
+}
+
+function parseAxes(text, d) {
+  const places = text.split(',').map((part) => (/^\d+$/.test(part) ? Number(part) - 1 : -1));
+  const sound = places.length === 2 && places[0] !== places[1] && places.every((place) => place >= 0 && place < d);
+  return sound ? places : undefined;
+}
+
+function parseEnd(text, n, d) {
+  if (/^i\d+$/.test(text)) return Number(text.slice(1)) < n ? { image: Number(text.slice(1)) } : undefined;
+  const codes = text.split(';').map((part) => parseCode(part, d));
+  return codes.length === 2 && !codes.includes(undefined) ? { codes } : undefined;
+}

@@ -1,0 +1,106 @@
+/** The three pictures of a code space: raw dimensions, PCA, UMAP. Each maps points of the plane to codes and back. */
+
+import { codeOf, nearestCode, valueAt } from './latent.js';
+
+/**
+ * @typedef {Object} View
+ * @property {Float32Array} x  where each code lies in the plane, across
+ * @property {Float32Array} y  and up
+ * @property {(x: number, y: number, base: Float64Array) => Float64Array} toCode  the code at a point; what the plane
+ *     does not say is taken from base
+ * @property {(z: ArrayLike<number>) => [number, number]} fromCode
+ * @property {[string, string]} names  of the axes
+ * @property {number} trust  trustworthiness of the picture, in [0, 1]
+ * @property {boolean} snaps  whether toCode can only give codes of images
+ * @property {((u: number, v: number) => [number, number])|null} atQuantiles  the point at two quantiles
+ */
+
+/** @returns {View} */
+export function makeView(atlas, kind, axes) {
+  return { raw: rawView, pca: pcaView, umap: umapView }[kind](atlas, axes);
+}
+
+function column(values, step, offset, n) {
+  const out = new Float32Array(n);
+  for (let i = 0; i < n; i++) out[i] = values[i * step + offset];
+  return out;
+}
+
+function rawView(atlas, [across, up]) {
+  return {
+    x: column(atlas.codes, atlas.d, across, atlas.n),
+    y: column(atlas.codes, atlas.d, up, atlas.n),
+    toCode: (x, y, base) => {
+      const z = Float64Array.from(base);
+      z[across] = x;
+      z[up] = y;
+      return z;
+    },
+    fromCode: (z) => [z[across], z[up]],
+    names: [`z${across + 1}`, `z${up + 1}`],
+    trust: atlas.trust.raw[across * atlas.d + up],
+    snaps: false,
+    atQuantiles: (u, v) => [valueAt(atlas, across, u), valueAt(atlas, up, v)],
+  };
+}
+
+function pcaView(atlas) {
+  const { d, pcaMean: mean, pcaComponents: components, pcaExplained: share } = atlas;
+  const fromCode = (z) => {
+    let x = 0, y = 0;
+    for (let i = 0; i < d; i++) {
+      x += (z[i] - mean[i]) * components[i];
+      y += (z[i] - mean[i]) * components[d + i];
+    }
+    return [x, y];
+  };
+  const [x, y] = [column(atlas.pca, 2, 0, atlas.n), column(atlas.pca, 2, 1, atlas.n)];
+  const sorted = [Float32Array.from(x).sort(), Float32Array.from(y).sort()];
+  const at = (values, u) => values[Math.round(u * (values.length - 1))];
+  return {
+    x,
+    y,
+    toCode: (px, py, base) => {
+      const [bx, by] = fromCode(base);
+      return Float64Array.from(base, (value, i) => value + (px - bx) * components[i] + (py - by) * components[d + i]);
+    },
+    fromCode,
+    names: [`PC1 (${percent(share[0])} of variance)`, `PC2 (${percent(share[1])})`],
+    trust: atlas.trust.pca,
+    snaps: false,
+    atQuantiles: (u, v) => [at(sorted[0], u), at(sorted[1], v)],
+  };
+}
+
+function umapView(atlas) {
+  const [x, y] = [column(atlas.umap, 2, 0, atlas.n), column(atlas.umap, 2, 1, atlas.n)];
+  return {
+    x,
+    y,
+    toCode: (px, py) => codeOf(atlas, nearestPoint(x, y, px, py)),
+    fromCode: (z) => {
+      const { index } = nearestCode(atlas, z);
+      return [x[index], y[index]];
+    },
+    names: ['UMAP 1 (no unit)', 'UMAP 2 (no unit)'],
+    trust: atlas.trust.umap,
+    snaps: true,
+    atQuantiles: null,
+  };
+}
+
+function nearestPoint(x, y, px, py) {
+  let index = 0, best = Infinity;
+  for (let i = 0; i < x.length; i++) {
+    const distance = (x[i] - px) ** 2 + (y[i] - py) ** 2;
+    if (distance < best) {
+      best = distance;
+      index = i;
+    }
+  }
+  return index;
+}
+
+export function percent(share) {
+  return `${Math.round(share * 100)} %`;
+}

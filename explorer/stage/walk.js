@@ -1,0 +1,108 @@
+/** The walk from A to B: eleven frames for each model, a play button, and the norm along the way. */
+
+import { choice, h, paint, pictureCanvas, setText, short } from './dom.js';
+import { norm, pathPoint } from './latent.js';
+import { CHOICES } from './state.js';
+
+const FRAMES = 11;
+const SECONDS = 4;
+
+/**
+ * @param {{slices: any, onKind: (kind: string) => void, onEnd: (key: 'a'|'b', from: 'probe'|'image') => void,
+ *          onPlace: (codes: Float64Array[]) => void}} options  onPlace: put the probes on these codes, left and right
+ */
+export function makeWalk({ slices, onKind, onEnd, onPlace }) {
+  const rows = h('div', { class: 'rows' });
+  const kinds = choice('Path', CHOICES.walk, 'line', onKind);
+  const play = h('button', { type: 'button' }, '▶ Play');
+  const norms = h('div', { class: 'norms', hidden: true });
+  const ends = h('span', { class: 'ends' }, ...['a', 'b'].flatMap((key) => ['probe', 'image'].map((from) =>
+    h('button', { type: 'button', onclick: () => onEnd(key, from) }, `${key.toUpperCase()} = the ${from}`))));
+  const element = h('section', { class: 'block', 'aria-label': 'Walk from A to B' },
+    h('header', {}, h('h2', {}, 'Walk from A to B'), kinds.element, play),
+    rows, norms, h('p', { class: 'tools' }, ends, h('span', { class: 'about' }, 'or drag A and B on a map')));
+
+  let models = [], ways = [], kind = 'line', cursor = 0, playing = 0;
+  const at = (side, t) => pathPoint(ways[side][0], ways[side][1], t, kind);
+
+  /** Both models' rows; called when a model changes. */
+  function showModels(newModels) {
+    models = newModels.map((model) => ({ ...model, canvases: makeFrames(model, (t) => place(t)) }));
+    rows.replaceChildren(...models.map(({ title, atlas, canvases }) =>
+      h('div', { class: `row ${atlas.model.model}` }, h('span', { class: 'row-name' }, h('b', {}, title)),
+        h('span', { class: 'strip eleven' }, ...canvases.map(({ button }) => button)))));
+  }
+
+  /** New ends or another kind of path. ways: [[a, b] of the left model, [a, b] of the right]. */
+  function showPath(newWays, newKind) {
+    [ways, kind] = [newWays, newKind];
+    kinds.show(kind);
+    kinds.element.hidden = ways[0][0].length <= 2;
+    let left = FRAMES;
+    slices.run('walk', () => {
+      models.forEach(({ atlas, canvases }, side) =>
+        paint(canvases[cursor].canvas, atlas.decoder.decode(at(side, cursor / (FRAMES - 1))), atlas.shape, 255));
+      cursor = (cursor + 1) % FRAMES;
+      return --left > 0;
+    });
+    showNorms();
+  }
+
+  /** The norm along the path: a straight line cuts through the middle, where few codes of many dimensions lie. */
+  function showNorms() {
+    norms.hidden = ways[0][0].length <= 2;
+    if (norms.hidden) return;
+    norms.replaceChildren(...models.map(({ title, atlas }, side) => normChart(title, atlas, (t) => norm(at(side, t)))));
+  }
+
+  function place(t) {
+    stop();
+    onPlace([at(0, t), at(1, t)]);
+  }
+
+  function stop() {
+    cancelAnimationFrame(playing);
+    playing = 0;
+    setText(play, '▶ Play');
+  }
+
+  play.addEventListener('click', () => {
+    if (playing) return stop();
+    const start = performance.now();
+    setText(play, '■ Stop');
+    const frame = (now) => {
+      const t = Math.min(1, Math.max(0, (now - start) / 1000 / SECONDS));
+      onPlace([at(0, t), at(1, t)]);
+      if (t < 1) playing = requestAnimationFrame(frame);
+      else stop();
+    };
+    playing = requestAnimationFrame(frame);
+  });
+
+  /** Points on a model's path, for its map. */
+  const points = (side, count) => Array.from({ length: count }, (_, i) => at(side, i / (count - 1)));
+  return { element, showModels, showPath, points, stop };
+}
+
+function makeFrames({ kind, atlas }, onChoose) {
+  const [, height, width] = atlas.shape;
+  return Array.from({ length: FRAMES }, (_, i) => {
+    const canvas = pictureCanvas(`${kind} walk frame ${i + 1}`, { width, height });
+    const choose = () => onChoose(i / (FRAMES - 1));
+    return { canvas, button: h('button', { type: 'button', class: 'bare', title: 'Put the probe here', onclick: choose }, canvas) };
+  });
+}
+
+function normChart(title, atlas, normAt) {
+  const values = Array.from({ length: 41 }, (_, i) => normAt(i / 40));
+  const high = Math.max(...values) * 1.1 || 1;
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  svg.setAttribute('viewBox', '0 0 40 20');
+  svg.setAttribute('preserveAspectRatio', 'none');
+  svg.setAttribute('aria-hidden', 'true');
+  const line = document.createElementNS('http://www.w3.org/2000/svg', 'polyline');
+  line.setAttribute('points', values.map((value, i) => `${i},${(20 - (20 * value) / high).toFixed(2)}`).join(' '));
+  svg.append(line);
+  const text = `‖z‖ ${short(values[0])} → ${short(Math.min(...values))} (least) → ${short(values[40])}`;
+  return h('div', { class: `norm ${atlas.model.model}` }, h('span', { class: 'row-name' }, h('b', {}, title), ` ${text}`), svg);
+}
