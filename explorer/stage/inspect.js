@@ -17,7 +17,7 @@ export function makeInspect({ onImage }) {
     h('header', {}, h('h2', {}, 'One image'), about,
       button('Previous', () => (index + n - 1) % n), button('Next', () => (index + 1) % n)),
     tiles,
-    h('p', { class: 'tools about' }, 'Press a point on a map to choose its image. Error: binary cross-entropy, summed over pixels.'));
+    h('p', { class: 'tools about' }, 'Press a point on a map to see its image here.'));
 
   /** @param {Array<{kind: string, title: string, atlas: any}>} models  left and right */
   function show(models, newIndex, classes) {
@@ -30,7 +30,7 @@ export function makeInspect({ onImage }) {
     const original = pictureCanvas('Original image', { width, height, className: 'sharp' });
     paint(original, bytes, atlas.shape, 1);
     tiles.replaceChildren(
-      tile('the original', original, [`a perfect copy: ${perfectCopy(bytes).toFixed(1)} nats`, 'grey pixels have a floor']),
+      tile('the original', original, [`a perfect copy: ${perfectCopy(bytes).toFixed(1)} nats`]),
       ...models.map((model) => reconstruction(model, index, bytes)));
   }
   return { element, show };
@@ -43,7 +43,7 @@ function reconstruction({ kind, title, atlas }, index, bytes) {
   const error = reconError(atlas.decoder.logits(z), bytes);
   paint(canvas, atlas.decoder.decode(z), atlas.shape, 255);
   const code = Array.from(z.subarray(0, SHOWN_DIMS), short).join(', ') + (z.length > SHOWN_DIMS ? ', …' : '');
-  return tile(`${title} makes of it`, canvas, [`error ${error.toFixed(1)} nats`, `code (${code})`], atlas.model.model);
+  return tile(`by the ${title}`, canvas, [`error ${error.toFixed(1)} nats`, `code (${code})`], atlas.model.model);
 }
 
 function tile(title, canvas, lines, kind = '') {

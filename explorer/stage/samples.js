@@ -13,7 +13,7 @@ export function makeSamples({ slices, onSeed, onPick }) {
   const seedBox = h('input', { class: 'value', type: 'text', inputmode: 'numeric', 'aria-label': 'Seed of the samples' });
   const again = h('button', { type: 'button' }, 'Resample');
   const element = h('section', { class: 'block', 'aria-label': 'Samples' },
-    h('header', {}, h('h2', {}, 'Samples'), h('span', { class: 'about' }, 'same random numbers in every row'),
+    h('header', {}, h('h2', {}, 'Samples'), h('span', { class: 'about' }, 'same random numbers'),
       h('label', { class: 'seed' }, 'seed ', seedBox), again),
     rows);
 

@@ -40,7 +40,8 @@ function makeRow({ kind, atlas, dim, onInput, onProblem }) {
     const share = Math.min(1, Math.max(0, (value - low) / span));
     thumb.style.left = `${(share * 100).toFixed(2)}%`;
     thumb.classList.toggle('outside', value < low || value > high);
-    track.setAttribute('aria-valuenow', value.toFixed(4));
+    track.setAttribute('aria-valuenow', String(Number(value.toPrecision(7))));
+    track.setAttribute('aria-valuetext', short(value));
     if (box !== box.getRootNode().activeElement) box.value = short(value);
   };
 

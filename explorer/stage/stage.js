@@ -147,8 +147,13 @@ export class Stage {
     const results = await Promise.allSettled(models.map((model) => atlasHere(model) ?? loadAtlas(model, this.base)));
     if (turn !== this.loads) return;
     this.slices.stopAll();
-    results.forEach(({ status, reason }, i) => this.panels[SIDES[i]].say(status === 'rejected' ? `${models[i].name} cannot be shown. ${reason.message}` : ''));
-    if (results.every(({ status }) => status === 'fulfilled')) this.showModels(results.map(({ value }) => value));
+    const sound = results.find(({ status }) => status === 'fulfilled');
+    results.forEach(({ status, reason }, i) => {
+      const failed = status === 'rejected' ? `${models[i].name} cannot be shown. ${reason.message}` : '';
+      this.panels[SIDES[i]].say(failed);
+      if (failed && sound) this.notice(`${failed} The other model stands on both sides until you choose again.`);
+    });
+    if (sound) this.showModels(results.map(({ value }) => value ?? sound.value));
   }
 
   showModels(atlases) {

@@ -1,0 +1,53 @@
+"""What a test sees of the stage: by the names that screen readers see too."""
+
+from __future__ import annotations
+
+import numpy as np
+from playwright.sync_api import Locator, Page
+
+READ = """canvas => Array.from(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data)
+    .filter((_, i) => i % 4 === 0)"""
+
+
+def pixels(page: Page, name: str) -> np.ndarray:
+    """[H * W], 0 to 255: the grey values of the image of this name."""
+    return np.array(page.get_by_role("img", name=name, exact=True).evaluate(READ))
+
+
+def latent_map(page: Page, kind: str) -> Locator:
+    return page.get_by_role("application", name=f"{kind} latent map", exact=True)
+
+
+def slider(page: Page, name: str) -> Locator:
+    return page.get_by_role("slider", name=name, exact=True)
+
+
+def code(page: Page, kind: str, d: int) -> np.ndarray:
+    """The code that a model's sliders show."""
+    return np.array([float(slider(page, f"{kind} z{i + 1}").get_attribute("aria-valuenow") or "nan") for i in range(d)])
+
+
+def move(page: Page, kind: str, across: float, up: float) -> None:
+    """Move the pointer to a place on a map, as shares of its width (from the left) and height (from the bottom)."""
+    box = latent_map(page, kind).bounding_box()
+    assert box
+    page.mouse.move(box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"])
+
+
+def press(page: Page, kind: str, across: float, up: float) -> None:
+    move(page, kind, across, up)
+    page.mouse.down()
+    page.mouse.up()
+
+
+def scale(page: Page, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """offset, slope: a raw 2-d map's code is offset + slope * (across, up). Read off by moving the pointer."""
+    move(page, kind, 0.3, 0.3)
+    first = code(page, kind, 2)
+    move(page, kind, 0.7, 0.7)
+    slope = (code(page, kind, 2) - first) / 0.4
+    return first - 0.3 * slope, slope
+
+
+def choose(page: Page, switch: str, option: str) -> None:
+    page.get_by_role("radiogroup", name=switch).get_by_role("radio", name=option, exact=True).click()
