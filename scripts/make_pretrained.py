@@ -14,6 +14,12 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from explorer.checkpoints import Card
+    from explorer.data import Dataset
+    from explorer.models import AE
 
 HIDDEN, EPOCHS, BATCH_SIZE, LR, SEED = (512, 256), 30, 256, 1e-3, 0
 CELLS = [(dataset, model, d) for dataset in ("mnist", "fashion-mnist") for d in (2, 16) for model in ("ae", "vae")]
@@ -22,15 +28,32 @@ HELD_OUT = {"mnist": 10_000, "fashion-mnist": 6_000}
 
 
 def make(root: Path, dataset_name: str, model_name: str, latent_dim: int) -> str:
+    """Train one model and write its folder; a line of its figures."""
     import numpy as np
     import torch
 
-    from explorer import atlas, checkpoints, data, latent, models, training
+    from explorer import atlas, checkpoints, data
     from explorer.loaded import Model
 
     torch.set_num_threads(1)  # two models at a time, one core each
     name = f"{dataset_name}-{model_name}-{latent_dim}"
     dataset = data.load(dataset_name, root=root)
+    module, history = train(name, dataset, model_name, latent_dim)
+    card = save(name, dataset, model_name, module, history)
+    shown = slice(0, HELD_OUT[dataset_name])
+    made = atlas.build(
+        Model(module.eval(), card), np.ascontiguousarray(dataset.x_test[shown]), dataset.y_test[shown], seed=SEED
+    )
+    atlas.save(made, checkpoints.PRETRAINED / name, images_folder=checkpoints.PRETRAINED)
+    return f"{name}: recon {card.test_recon:.2f} (sampled {card.test_recon_sampled:.2f}), KL {card.test_kl:.2f}"
+
+
+def train(name: str, dataset: Dataset, model_name: str, latent_dim: int) -> tuple[AE, list[dict[str, Any]]]:
+    """The trained model, its dimensions numbered by activity and its weights rounded to float16, and its history."""
+    import torch
+
+    from explorer import latent, models, training
+
     x_train, x_test = torch.from_numpy(dataset.x_train.copy()), torch.from_numpy(dataset.x_test.copy())
     module = models.build(
         model_name, seed=SEED, image_shape=dataset.image_shape, latent_dim=latent_dim, arch="mlp", hidden=HIDDEN
@@ -44,16 +67,26 @@ def make(root: Path, dataset_name: str, model_name: str, latent_dim: int) -> str
         codes = module.encode(training.to_unit(x_test)).numpy()
     models.reorder(module, latent.by_activity(codes).tolist())
     models.round_to_half(module)
+    return module, history
+
+
+def save(name: str, dataset: Dataset, model_name: str, module: AE, history: list[dict[str, Any]]) -> Card:
+    """Measure module on all test images and write its weights and card."""
+    import torch
+
+    from explorer import checkpoints, training
+
+    x_test = torch.from_numpy(dataset.x_test.copy())
     test_recon_sampled, test_kl = training.evaluate(module, x_test, seed=SEED)
-    card = checkpoints.save(
+    return checkpoints.save(
         checkpoints.PRETRAINED / name,
         module,
         half=True,
         name=name,
-        dataset=dataset_name,
+        dataset=dataset.name,
         data_source=dataset.source,
         data_sha256=dataset.sha256,
-        n_train=len(x_train),
+        n_train=len(dataset.x_train),
         n_test=len(x_test),
         model=model_name,
         beta=1.0 if model_name == "vae" else 0.0,
@@ -67,12 +100,6 @@ def make(root: Path, dataset_name: str, model_name: str, latent_dim: int) -> str
         history=tuple(history),
         versions=checkpoints.library_versions(),
     )
-    shown = slice(0, HELD_OUT[dataset_name])
-    made = atlas.build(
-        Model(module.eval(), card), np.ascontiguousarray(dataset.x_test[shown]), dataset.y_test[shown], seed=SEED
-    )
-    atlas.save(made, checkpoints.PRETRAINED / name, images_folder=checkpoints.PRETRAINED)
-    return f"{name}: recon {card.test_recon:.2f} (sampled {card.test_recon_sampled:.2f}), KL {card.test_kl:.2f}"
 
 
 def main() -> None:

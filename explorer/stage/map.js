@@ -1,11 +1,13 @@
 /**
- * One latent map: points, axes, zoom and pan, and the gestures on it. It draws what it is given and reports gestures in
- * the plane's own units; what they mean is not its business.
+ * One latent map: points, axes, marks, and what part of the plane is seen. It draws what it is given; gestures on it are
+ * told in the plane's own units, and what they mean is not its business.
  *
  * Three canvases lie on one another: what is behind the points, the points, and the marks that move (probe, path).
  */
 
-import { h, short } from './dom.js';
+import { h } from './dom.js';
+import { badge, extent, label, outline, ring, stamp, stroke, ticks } from './draw.js';
+import { listenTo } from './gestures.js';
 
 const MARGIN = { left: 34, right: 8, top: 8, bottom: 20 };
 const TOUCH_PX = 7;
@@ -15,11 +17,9 @@ const MAX_ZOOM = 60, MIN_ZOOM = 0.25;
 
 export class LatentMap {
   /**
-   * @param {{name: string, hint: string, on: Record<string, Function>}} options
-   *   on.hover(x, y), on.press(x, y), on.drag(x, y), on.pick(index), on.moveMark(key, x, y), on.key(event)
+   * @param {{name: string, hint: string, on: Record<string, Function>}} options  on: see gestures.js
    */
   constructor({ name, hint, on }) {
-    this.on = on;
     this.behind = h('canvas', { 'aria-hidden': 'true' });
     this.points = h('canvas', { 'aria-hidden': 'true' });
     this.marks = h('canvas', { 'aria-hidden': 'true' });
@@ -30,9 +30,7 @@ export class LatentMap {
       h('div', { class: 'zoom' }, button('+', 'Zoom in', 1.5), button('−', 'Zoom out', 1 / 1.5), button('⟲', 'Show all', 0)));
     this.view = null;
     this.state = { selectedClass: null, colours: [], labels: null, names: [], grid: null, marks: {} };
-    this.pointers = new Map();
-    this.gesture = null;
-    this.listen();
+    listenTo(this, on);
     this.watcher = new ResizeObserver(() => this.resize());
     this.watcher.observe(this.element);
   }
@@ -262,99 +260,11 @@ export class LatentMap {
     return context;
   }
 
-  // --- gestures ---------------------------------------------------------------------------------------------------
-
-  listen() {
-    const { element } = this;
-    element.addEventListener('pointermove', (event) => this.moved(event));
-    element.addEventListener('pointerdown', (event) => this.pressed(event));
-    element.addEventListener('pointerup', (event) => this.released(event));
-    element.addEventListener('pointercancel', (event) => this.released(event));
-    element.addEventListener('dblclick', (event) => event.target.closest('button') || this.view && this.resetZoom());
-    element.addEventListener('wheel', (event) => this.wheeled(event), { passive: false });
-    element.addEventListener('contextmenu', (event) => event.preventDefault());
-    element.addEventListener('keydown', (event) => this.keyed(event));
-  }
-
-  place(event) {
-    const box = this.element.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
-  }
-
-  pressed(event) {
-    if (!this.view || event.target.closest('button')) return;
-    const [px, py] = this.place(event);
-    this.element.setPointerCapture(event.pointerId);
-    this.pointers.set(event.pointerId, [px, py]);
-    if (this.pointers.size === 2) {
-      this.gesture = { kind: 'pinch' };
-      return;
-    }
-    const mark = this.markAt(px, py);
-    const pans = event.button !== 0 || event.shiftKey;
-    this.gesture = { kind: pans ? 'pan' : mark ? 'mark' : 'probe', mark, start: [px, py], far: false };
-    if (this.gesture.kind === 'probe') this.on.press(...this.toPlane(px, py));
-  }
-
-  moved(event) {
-    if (!this.view) return;
-    const [px, py] = this.place(event);
-    const last = this.pointers.get(event.pointerId);
-    if (!last) {
-      if (event.pointerType !== 'touch' && !event.target.closest?.('button')) this.on.hover(...this.toPlane(px, py));
-      return;
-    }
-    if (this.gesture.kind === 'pinch') this.pinched(event.pointerId, [px, py]);
-    this.pointers.set(event.pointerId, [px, py]);
-    if (this.gesture.kind === 'pinch') return;
-    if (Math.hypot(px - this.gesture.start[0], py - this.gesture.start[1]) > 4) this.gesture.far = true;
-    if (this.gesture.kind === 'pan') this.panBy(px - last[0], py - last[1]);
-    else if (!this.gesture.far) return;
-    else if (this.gesture.kind === 'mark') this.on.moveMark(this.gesture.mark, ...this.toPlane(px, py));
-    else this.on.drag(...this.toPlane(px, py));
-  }
-
-  released(event) {
-    if (!this.pointers.delete(event.pointerId)) return;
-    if (this.gesture?.kind === 'probe' && !this.gesture.far && event.type === 'pointerup') {
-      const index = this.pointAt(...this.place(event));
-      if (index !== null) this.on.pick(index);
-    }
-    if (this.pointers.size === 0) this.gesture = null;
-  }
-
   panBy(dx, dy) {
     const [ux, uy] = this.unit();
     this.zoom.x -= dx * ux;
     this.zoom.y += dy * uy;
     this.draw();
-  }
-
-  /** Two fingers: what lies between them stays between them. */
-  pinched(id, now) {
-    const [other] = [...this.pointers].filter(([key]) => key !== id).map(([, at]) => at);
-    const before = this.pointers.get(id);
-    const span = (at) => Math.hypot(at[0] - other[0], at[1] - other[1]);
-    this.panBy((now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
-    if (span(before) > 0) this.zoomBy(span(now) / span(before), (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
-  }
-
-  /** The wheel zooms; when all is shown already, turning it back scrolls the page. */
-  wheeled(event) {
-    if (!this.view || (event.deltaY > 0 && this.zoom.scale <= 1)) return;
-    event.preventDefault();
-    const factor = Math.exp(-Math.max(-100, Math.min(100, event.deltaY)) / 250);
-    if (this.zoom.scale * factor < 1) this.resetZoom();
-    else this.zoomBy(factor, ...this.place(event));
-  }
-
-  keyed(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const zoom = { '+': 1.5, '=': 1.5, '-': 1 / 1.5, 0: 0 }[event.key];
-    if (zoom !== undefined) this.zoomBy(zoom);
-    else if (!this.on.key(event)) return;
-    event.preventDefault();
-    event.stopPropagation();
   }
 
   /** "a" or "b" if that mark of the walk is under the pointer. */
@@ -377,76 +287,4 @@ export class LatentMap {
     }
     return index;
   }
-}
-
-function extent(values) {
-  let low = Infinity, high = -Infinity;
-  for (const value of values) {
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
-  const margin = (high - low) * 0.04 || 1;
-  return [low - margin, high + margin];
-}
-
-/** Round numbers between low and high, about count of them. */
-function ticks(low, high, count) {
-  const rough = (high - low) / Math.max(2, count);
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
-  const found = [];
-  for (let value = Math.ceil(low / step) * step; value <= high; value += step) found.push(Math.round(value / step) * step);
-  return found;
-}
-
-function label(value) {
-  return Number.isInteger(value) ? String(value) : short(value);
-}
-
-function stroke(context, x0, y0, x1, y1) {
-  context.beginPath();
-  context.moveTo(Math.round(x0) + 0.5, Math.round(y0) + 0.5);
-  context.lineTo(Math.round(x1) + 0.5, Math.round(y1) + 0.5);
-  context.stroke();
-}
-
-function outline(context, paper, wide, ink, narrow) {
-  context.lineWidth = wide;
-  context.strokeStyle = paper;
-  context.stroke();
-  context.lineWidth = narrow;
-  context.strokeStyle = ink;
-  context.stroke();
-}
-
-function ring(context, [x, y], radius, paper, ink) {
-  context.beginPath();
-  context.arc(x, y, radius, 0, 2 * Math.PI);
-  outline(context, paper, 4, ink, 2);
-}
-
-function badge(context, text, [x, y], ink, paper, font) {
-  context.beginPath();
-  context.arc(x, y, 9, 0, 2 * Math.PI);
-  context.fillStyle = paper;
-  context.fill();
-  context.lineWidth = 2;
-  context.strokeStyle = ink;
-  context.stroke();
-  context.font = `700 11px ${font}`;
-  context.textAlign = 'center';
-  context.fillStyle = ink;
-  context.fillText(text, x, y + 4);
-}
-
-/** A point drawn once, then stamped: ten times faster than ten thousand arcs. */
-function stamp(colour, radius, ratio) {
-  const canvas = document.createElement('canvas');
-  canvas.width = canvas.height = Math.ceil(2 * (radius + 1) * ratio);
-  const context = canvas.getContext('2d');
-  context.fillStyle = colour;
-  context.beginPath();
-  context.arc(canvas.width / 2, canvas.height / 2, radius * ratio, 0, 2 * Math.PI);
-  context.fill();
-  return canvas;
 }

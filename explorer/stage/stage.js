@@ -4,7 +4,7 @@
  */
 
 import { atlasHere, loadAtlas } from './atlas.js';
-import { choice, h, setText } from './dom.js';
+import { h, setText } from './dom.js';
 import { makeGrid } from './grid.js';
 import { makeInspect } from './inspect.js';
 import { codeAtQuantile, codeOf, link, meanCode, nearestCode, valueAt } from './latent.js';
@@ -12,7 +12,8 @@ import { classColours, isDark } from './palette.js';
 import { Panel } from './panel.js';
 import { makeSamples } from './samples.js';
 import { makeSlices } from './slices.js';
-import { CHOICES, dataSetsOf, defaultPair, dimensionsOf, modelsFor, readState, writeState } from './state.js';
+import { defaultPair, dimensionsOf, modelsFor, readState, writeState } from './state.js';
+import { makeBridge, makeLegend, makeSwitches } from './switches.js';
 import { makeWalk } from './walk.js';
 
 const SIDES = ['left', 'right'];
@@ -58,37 +59,22 @@ export class Stage {
       onPlace: (codes) => this.place(codes),
     });
     this.inspect = makeInspect({ onImage: (image) => this.change({ image }) });
-    this.legend = h('div', { class: 'legend', role: 'group', 'aria-label': 'Classes' });
+    this.switches = makeSwitches(this.catalogue, {
+      data: (data) => this.choosePair({ data }),
+      d: (d) => this.choosePair({ d }),
+      view: (view) => this.change({ view }),
+      behind: (behind) => this.change({ behind }),
+    });
+    this.bridge = makeBridge({ onLink: () => this.toggleLink(), onPin: () => this.setPinned(this.state.z === null) });
+    this.legend = makeLegend({ onClass: (chosen) => this.change({ class: chosen }) });
     this.spoken = h('p', { class: 'only-spoken', 'aria-live': 'polite' });
     this.host.replaceChildren(
       h('header', { class: 'top' }, h('h1', {}, 'Latent ', h('span', { class: 'ae-ink' }, 'Ex'), h('span', { class: 'vae-ink' }, 'plorer')),
-        h('p', {}, 'Every point of a map is a code. Move over it: both decoders answer. Press to hold the probe there.'), this.legend),
-      this.makeSwitches(), this.notices,
-      h('div', { class: 'panels' }, this.panels.left.element, this.makeBridge(), this.panels.right.element),
+        h('p', {}, 'Every point of a map is a code. Move over it: both decoders answer. Press to hold the probe there.'), this.legend.element),
+      this.switches.element, this.notices,
+      h('div', { class: 'panels' }, this.panels.left.element, this.bridge.element, this.panels.right.element),
       h('div', { class: 'blocks' }, this.samples.element, this.walk.element, this.inspect.element),
       this.spoken);
-  }
-
-  makeSwitches() {
-    const { catalogue } = this;
-    const titles = dataSetsOf(catalogue).map((value) => ({ value, text: catalogue.datasets[value].title }));
-    this.dims = h('span', { class: 'dims' });
-    this.switches = {
-      data: choice('Data', titles, this.state.data, (data) => this.choosePair({ data })),
-      view: choice('View', CHOICES.view, this.state.view, (view) => this.change({ view })),
-      behind: choice('Behind the points', CHOICES.behind, this.state.behind, (behind) => this.change({ behind }), 'behind'),
-    };
-    const { data, view, behind } = this.switches;
-    return h('div', { class: 'switches' }, data.element, this.dims, view.element, behind.element);
-  }
-
-  /** What stands between the maps: how the two probes are tied, and whether they are pinned. */
-  makeBridge() {
-    this.linkButton = h('button', { type: 'button', class: 'round', 'aria-label': 'Link the two probes', onclick: () => this.toggleLink() }, '⇄');
-    this.linkText = h('span');
-    this.pinButton = h('button', { type: 'button', class: 'round', 'aria-label': 'Pin the probe', onclick: () => this.setPinned(this.state.z === null) }, '⚲');
-    this.pinText = h('span');
-    return h('div', { class: 'bridge' }, this.linkButton, this.linkText, this.pinButton, this.pinText);
   }
 
   panelEvents(side) {
@@ -164,7 +150,6 @@ export class Stage {
     });
     this.walk.stop();
     this.walk.showModels(this.described());
-    this.makeLegend();
     this.restoreProbe();
     this.show(['view', 'axes', 'class', 'behind', 'seed', 'image', 'a', 'b', 'walk', 'link']);
     this.host.dataset.ready = 'true';
@@ -203,17 +188,10 @@ export class Stage {
   }
 
   showSwitches() {
-    const { state, catalogue } = this;
-    for (const [key, { show }] of Object.entries(this.switches)) show(state[key]);
-    const dims = dimensionsOf(catalogue, state.data).map((d) => ({ value: d, text: String(d) }));
-    const focused = this.dims.contains(this.dims.getRootNode().activeElement);
-    this.dims.replaceChildren(choice('Latent dimensions', dims, state.d, (d) => this.choosePair({ d: Number(d) }), 'dims').element);
-    if (focused) this.dims.querySelector('[aria-checked="true"]').focus();
-    SIDES.forEach((side) => this.panels[side].setChoices(modelsFor(catalogue, state.data, state.d), state[side]));
-    const linked = this.linked();
-    this.linkButton.setAttribute('aria-pressed', String(linked));
-    setText(this.linkText, linked ? 'linked by quantile' : 'free');
+    this.switches.show(this.state);
     this.showPin();
+    const here = modelsFor(this.catalogue, this.state.data, this.state.d);
+    SIDES.forEach((side) => this.panels[side].setChoices(here, this.state[side]));
   }
 
   // --- classes ----------------------------------------------------------------------------------------------------
@@ -222,22 +200,11 @@ export class Stage {
     return this.catalogue.datasets[this.state.data].classes;
   }
 
-  makeLegend() {
-    const colours = classColours(this.dark);
-    this.legend.replaceChildren(...this.classes().map((name, c) => {
-      const dot = h('span', { class: 'dot' });
-      dot.style.background = colours[c % colours.length];
-      return h('button', { type: 'button', 'aria-label': `Class ${name}`, onclick: () => this.change({ class: this.state.class === c ? null : c }) }, dot, name);
-    }));
-  }
-
   showClasses() {
-    [...this.legend.children].forEach((button, c) => {
-      button.setAttribute('aria-pressed', String(this.state.class === c));
-      button.classList.toggle('faded', this.state.class !== null && this.state.class !== c);
-    });
+    const colours = classColours(this.dark);
+    this.legend.show(this.classes(), colours, this.state.class);
     for (const { map, atlas } of Object.values(this.panels)) {
-      map.set({ selectedClass: this.state.class, colours: classColours(this.dark), labels: atlas.labels, names: this.classes() });
+      map.set({ selectedClass: this.state.class, colours, labels: atlas.labels, names: this.classes() });
     }
   }
 
@@ -286,8 +253,7 @@ export class Stage {
 
   showPin() {
     const pinned = this.state.z !== null;
-    this.pinButton.setAttribute('aria-pressed', String(pinned));
-    setText(this.pinText, pinned ? 'pinned (Esc frees)' : 'follows the pointer');
+    this.bridge.show({ linked: this.linked(), pinned });
     for (const { map } of Object.values(this.panels)) map?.setMarks({ pinned });
   }
 
@@ -401,7 +367,6 @@ export class Stage {
   repaint() {
     this.readTheme();
     if (!this.panels?.right.atlas) return;
-    this.makeLegend();
     this.showClasses();
     this.showProbe();
   }

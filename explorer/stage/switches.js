@@ -1,0 +1,71 @@
+/** The switches over the maps, the legend, and the bridge between the maps. They show the state and say what was chosen. */
+
+import { choice, h, setText } from './dom.js';
+import { CHOICES, dataSetsOf, dimensionsOf } from './state.js';
+
+/**
+ * @param {any} catalogue
+ * @param {{data: (name: string) => void, d: (d: number) => void, view: (name: string) => void,
+ *          behind: (name: string) => void}} on
+ */
+export function makeSwitches(catalogue, on) {
+  const titles = dataSetsOf(catalogue).map((value) => ({ value, text: catalogue.datasets[value].title }));
+  const fixed = {
+    data: choice('Data', titles, null, on.data),
+    view: choice('View', CHOICES.view, null, on.view),
+    behind: choice('Behind the points', CHOICES.behind, null, on.behind, 'behind'),
+  };
+  const place = h('span', { class: 'dims' });
+  let shownDims = '', dims = null;
+  const element = h('div', { class: 'switches' }, fixed.data.element, place, fixed.view.element, fixed.behind.element);
+
+  function show(state) {
+    for (const [key, one] of Object.entries(fixed)) one.show(state[key]);
+    const all = dimensionsOf(catalogue, state.data);
+    if (shownDims !== String(all)) {
+      dims = choice('Latent dimensions', all.map((d) => ({ value: d, text: String(d) })), state.d, (d) => on.d(Number(d)), 'dims');
+      place.replaceChildren(dims.element);
+      shownDims = String(all);
+    }
+    dims.show(state.d);
+  }
+  return { element, show };
+}
+
+/** What stands between the maps: how the two probes are tied, and whether they are pinned. */
+export function makeBridge({ onLink, onPin }) {
+  const button = (label, text, action) => h('button', { type: 'button', class: 'round', 'aria-label': label, title: label, onclick: action }, text);
+  const link = button('Link the two probes', '⇄', onLink), pin = button('Pin the probe', '⚲', onPin);
+  const linkText = h('span'), pinText = h('span');
+
+  function show({ linked, pinned }) {
+    link.setAttribute('aria-pressed', String(linked));
+    pin.setAttribute('aria-pressed', String(pinned));
+    setText(linkText, linked ? 'linked by quantile' : 'free');
+    setText(pinText, pinned ? 'pinned (Esc frees)' : 'follows the pointer');
+  }
+  return { element: h('div', { class: 'bridge' }, link, linkText, pin, pinText), show };
+}
+
+/** One legend for both maps: a press on a class fades the others. */
+export function makeLegend({ onClass }) {
+  const element = h('div', { class: 'legend', role: 'group', 'aria-label': 'Classes' });
+  let names = '', chosen = null;
+
+  function show(classes, colours, newChosen) {
+    chosen = newChosen;
+    if (names !== String(classes)) element.replaceChildren(...classes.map((name, c) => makeButton(name, c)));
+    names = String(classes);
+    [...element.children].forEach((button, c) => {
+      button.firstChild.style.background = colours[c % colours.length];
+      button.setAttribute('aria-pressed', String(chosen === c));
+      button.classList.toggle('faded', chosen !== null && chosen !== c);
+    });
+  }
+
+  function makeButton(name, c) {
+    const press = () => onClass(chosen === c ? null : c);
+    return h('button', { type: 'button', 'aria-label': `Class ${name}`, onclick: press }, h('span', { class: 'dot' }), name);
+  }
+  return { element, show };
+}

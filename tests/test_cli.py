@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import explorer
+from explorer import checkpoints, cli, data, training
+
+QUICK = ["train", "--dataset", "digits", "--hidden", "8", "--epochs", "2"]
+
+
+def fail(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    """The one line on stderr of a command that ends as a user's mistake."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    told = capsys.readouterr()
+    assert ended.value.code == 2
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    assert told.err.startswith("explorer: ")
+    assert "Traceback" not in told.err
+    return told.err
+
+
+def test_train_writes_a_model_and_a_json_line_an_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main([*QUICK, "--model", "vae", "--latent-dim", "2", "--beta", "0.5", "--json", "--out", str(tmp_path / "new")])
+    told = capsys.readouterr()
+    lines = [json.loads(line) for line in told.out.splitlines()]
+    wanted = {"epoch", "recon", "kl", "loss", "test_recon", "test_kl", "seconds"}
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert all(wanted <= line.keys() for line in lines)
+    assert all(line["loss"] == pytest.approx(line["recon"] + 0.5 * line["kl"]) for line in lines)
+    assert "2/2" in told.err, "progress belongs on stderr"
+    card = explorer.load(tmp_path / "new").card
+    assert (card.dataset, card.model, card.latent_dim, card.beta, card.epochs) == ("digits", "vae", 2, 0.5, 2)
+    assert card.history[-1]["recon"] == lines[-1]["recon"]
+
+
+def test_the_cards_figures_are_those_of_the_weights_beside_it(trained: dict[str, Path], digits: data.Dataset) -> None:
+    import torch
+
+    for folder in trained.values():
+        model = explorer.load(folder)
+        x_test = torch.from_numpy(digits.x_test.copy())
+        assert training.evaluate_mean_code(model.module, x_test) == pytest.approx(model.card.test_recon, rel=1e-5)
+        recon, kl = training.evaluate(model.module, x_test, seed=model.card.seed)
+        assert (recon, kl) == pytest.approx((model.card.test_recon_sampled, model.card.test_kl), rel=1e-5)
+
+
+def test_one_command_gives_the_same_weights_twice_and_another_seed_others(tmp_path: Path) -> None:
+    for folder, seed in (("one", "0"), ("two", "0"), ("three", "1")):
+        cli.main([*QUICK, "--seed", seed, "--out", str(tmp_path / folder)])
+    one, two, three = (checkpoints.read_card(tmp_path / folder).sha256 for folder in ("one", "two", "three"))
+    assert one == two != three
+
+
+def test_a_conv_network_trains_too(tmp_path: Path) -> None:
+    conv = ["--arch", "conv", "--hidden", "4,8", "--epochs", "1"]
+    cli.main(["train", "--dataset", "digits", *conv, "--out", str(tmp_path / "conv")])
+    model = explorer.load(tmp_path / "conv")
+    assert model.decode(np.zeros((1, 2), np.float32)).shape == (1, 1, 8, 8)
+
+
+def test_a_model_is_not_overwritten(trained: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    folder = trained["ae"]
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert "already holds a model; choose another folder for --out" in fail(capsys, [*QUICK, "--out", str(folder)])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--dataset", "cifar"], "Unknown data set: 'cifar'. Must be one of: mnist, fashion-mnist, digits"),
+        (["--model", "gan"], "Unknown model: 'gan'. Must be one of: ae, vae"),
+        (["--arch", "rnn"], "Unknown architecture: 'rnn'. Must be one of: mlp, conv"),
+        (["--hidden", "12,x"], "--hidden must be whole numbers with commas, such as 512,256, got '12,x'"),
+        (["--hidden", ""], "--hidden must be whole numbers with commas"),
+        (["--hidden", "-5"], "hidden must be 1 to 6 sizes between 1 and 8192, got -5"),
+        (["--hidden", "8192,8192"], "A model may have at most 20,000,000 weights"),
+        (["--arch", "conv", "--hidden", "4,4,4,4"], "8x8 pixels cannot be halved so often"),
+        (["--latent-dim", "0"], "latent_dim must be between 1 and 64, got 0"),
+        (["--latent-dim", "two"], "--latent-dim: invalid int value: 'two'"),
+        (["--beta", "-1"], "beta must be a number of at least 0, got -1.0"),
+        (["--beta", "nan"], "beta must be a number of at least 0, got nan"),
+        (["--epochs", "0"], "epochs must be at least 1, got 0"),
+        (["--batch-size", "-4"], "batch_size must be at least 1, got -4"),
+        (["--lr", "inf"], "lr must be above 0 and at most 1, got inf"),
+        (["--seed", "-1"], "seed must be at least 0"),
+        (["--seed", str(2**80)], "seed must be at least 0 and below"),
+        (["--colour", "red"], "unrecognized arguments: --colour red"),
+    ],
+)
+def test_a_wrong_option_is_told_in_one_line_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert message in fail(capsys, [*QUICK, *options, "--out", str(tmp_path / "new")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_root_without_the_set_is_told_with_the_way_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "root"
+    line = fail(capsys, ["train", "--dataset", "mnist", "--root", str(root), "--out", str(tmp_path / "new")])
+    assert f"get it with: python -m explorer data get mnist --root {root}" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("out", ["file", "file/below", "x" * 300])
+def test_an_out_that_cannot_be_a_folder_is_told_before_any_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    monkeypatch.setattr(training, "train", lambda *about, **more: pytest.fail("it trained"))
+    (tmp_path / "file").write_bytes(b"mine")
+    fail(capsys, [*QUICK, "--out", str(tmp_path / out)])
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["train"], "the following arguments are required: --out"),
+        (["data"], "the following arguments are required: COMMAND"),
+        (["data", "get", "cifar"], "Unknown data set: 'cifar'. Must be one of: mnist, fashion-mnist"),
+        (["run", "--port", "web"], "invalid int value: 'web'"),
+        (["run", "--port", "0"], "Port 0 is not a port: a number from 1 to 65535 was expected"),
+        (["run", "--port", "-1"], "Port -1 is not a port"),
+        (["run", "--port", "70000"], "Port 70000 is not a port"),
+    ],
+)
+def test_a_wrong_command_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert message in fail(capsys, arguments)
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_a_port_in_use_is_told_in_one_line(capsys: pytest.CaptureFixture[str], busy_port: int) -> None:
+    line = fail(capsys, ["run", "--port", str(busy_port)])
+    assert f"Port {busy_port} is in use or not allowed; take another one, for example --port 8601" in line
+
+
+def test_a_port_in_the_environment_is_checked_too(
+    capsys: pytest.CaptureFixture[str], busy_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMLIT_SERVER_PORT", str(busy_port))
+    assert f"Port {busy_port} is in use" in fail(capsys, ["run"])
+    monkeypatch.setenv("STREAMLIT_SERVER_PORT", "web")
+    assert "Port web is not a port" in fail(capsys, ["run"])
+
+
+def test_models_lists_what_ships(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["models", "--json"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    cards = {line["name"]: checkpoints.read_card(checkpoints.find(line["name"])) for line in lines}
+    assert {"mnist-ae-2", "mnist-vae-2", "fashion-mnist-ae-16", "fashion-mnist-vae-16"} <= cards.keys()
+    wanted = {"dataset", "model", "arch", "hidden", "latent_dim", "beta", "epochs", "seed", "parameters"}
+    for line in lines:
+        assert wanted | {"test_recon", "test_kl", "sha256"} <= line.keys()
+        assert line["sha256"] == cards[line["name"]].sha256
+    cli.main(["models"])
+    table = capsys.readouterr().out
+    assert all(line["name"] in table and f"{line['test_recon']:.1f}" in table for line in lines)
+
+
+def test_the_module_runs_as_a_command_and_ends_with_its_status(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "explorer", *QUICK, "--epochs", "0", "--out", str(tmp_path / "new")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "explorer: epochs must be at least 1, got 0\n"
