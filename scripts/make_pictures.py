@@ -7,48 +7,14 @@ from __future__ import annotations
 
 import io
 import math
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from get_browser import find
+from launch import BROWSER_FLAGS, ROOT, serve
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 FRAMES, FRAME_MS, GIF_WIDTH = 44, 110, 860
-
-
-@contextmanager
-def running_app() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "STREAMLIT_SERVER_HEADLESS": "true"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "explorer", "run", "--port", str(port)],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.25)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
 
 
 def open_stage(page: Page, address: str) -> None:
@@ -75,17 +41,17 @@ def film(page: Page) -> list[Image.Image]:
 
 def main() -> None:
     DOCS.mkdir(exist_ok=True)
-    with running_app() as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find(), args=["--no-sandbox", "--disable-gpu"])
+    with serve() as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find(), args=BROWSER_FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 950})
-        open_stage(page, address)
+        open_stage(page, server.url)
         frames = film(page)
         palette = frames[0].quantize(255, method=Image.Quantize.FASTOCTREE)
         small = [frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
         gif = DOCS / "explore.gif"
         small[0].save(gif, save_all=True, append_images=small[1:], duration=FRAME_MS, loop=0, optimize=True)
         for name, query in (("16d", "/?d=16&view=pca"), ("grid", "/?behind=grid")):
-            open_stage(page, address + query)
+            open_stage(page, server.url + query)
             page.wait_for_timeout(2500)
             shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
             shot.quantize(255, method=Image.Quantize.FASTOCTREE).save(DOCS / f"explore-{name}.png", optimize=True)

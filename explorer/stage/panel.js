@@ -15,7 +15,7 @@ const HOLE = 0.95;
 export class Panel {
   /**
    * @param {{side: 'left'|'right', on: Record<string, Function>}} options
-   *   on.model(name), on.axes(places), on.code(z, options), on.pin(), on.pick(index), on.mark(key, z), on.key(key),
+   *   on.model(name), on.axes(places), on.code(z, options), on.pin(), on.pick(index), on.mark(key, z), on.end(key),
    *   on.reset(), on.mean(), on.random(), on.problem(text)
    */
   constructor({ side, on }) {
@@ -184,7 +184,7 @@ export class Panel {
       const [x, y] = this.view.fromCode(this.z), [ux, uy] = this.map.unit(), step = shiftKey ? 20 : 4;
       this.on.code(this.step(x, y, move[0] * step * ux, move[1] * step * uy), { pin: true, spoken: true });
     } else if (key === 'Enter') this.on.pick(this.shownImage);
-    else if (['a', 'b', 'A', 'B', 'Escape'].includes(key)) this.on.key(key.toLowerCase());
+    else if (['a', 'b', 'A', 'B'].includes(key)) this.on.end(key.toLowerCase());
     else return false;
     return true;
   }

@@ -8,16 +8,16 @@ import { h, setText } from './dom.js';
 import { makeGrid } from './grid.js';
 import { makeInspect } from './inspect.js';
 import { codeAtQuantile, codeOf, link, meanCode, nearestCode, valueAt } from './latent.js';
+import { makeAddress, makeNotices } from './page.js';
 import { classColours, isDark } from './palette.js';
 import { Panel } from './panel.js';
 import { makeSamples } from './samples.js';
 import { makeSlices } from './slices.js';
-import { defaultPair, dimensionsOf, modelsFor, readState, writeState } from './state.js';
+import { defaultPair, dimensionsOf, FRESH, modelsFor, readState } from './state.js';
 import { makeBridge, makeLegend, makeSwitches } from './switches.js';
 import { makeWalk } from './walk.js';
 
 const SIDES = ['left', 'right'];
-const URL_DELAY_MS = 150;
 
 export class Stage {
   /**
@@ -31,15 +31,17 @@ export class Stage {
     this.base = base;
     this.slices = makeSlices();
     this.loads = 0;
-    this.notices = h('div', { class: 'notices', role: 'alert' });
+    this.notices = makeNotices();
+    this.address = makeAddress(catalogue);
     this.readTheme();
-    host.replaceChildren(this.notices);
-    catalogue.problems.forEach((text) => this.notice(text));
+    host.replaceChildren(this.notices.element);
+    catalogue.problems.forEach(this.notices.say);
     if (!catalogue.models.length) return;
     const { state, problems } = readState(location.search, catalogue);
     this.state = state;
-    problems.forEach((text) => this.notice(text));
+    problems.forEach(this.notices.say);
     this.build();
+    host.addEventListener('keydown', (event) => event.key === 'Escape' && this.setPinned(false));
     this.load();
   }
 
@@ -71,7 +73,7 @@ export class Stage {
     this.host.replaceChildren(
       h('header', { class: 'top' }, h('h1', {}, 'Latent ', h('span', { class: 'ae-ink' }, 'Ex'), h('span', { class: 'vae-ink' }, 'plorer')),
         h('p', {}, 'Every point of a map is a code. Move over it: both decoders answer. Press to hold the probe there.'), this.legend.element),
-      this.switches.element, this.notices,
+      this.switches.element, this.notices.element,
       h('div', { class: 'panels' }, this.panels.left.element, this.bridge.element, this.panels.right.element),
       h('div', { class: 'blocks' }, this.samples.element, this.walk.element, this.inspect.element),
       this.spoken);
@@ -79,18 +81,18 @@ export class Stage {
 
   panelEvents(side) {
     return {
-      model: (name) => this.change({ [side]: name, z: null, zr: null }),
+      model: (name) => this.change({ [side]: name, ...FRESH }),
       axes: (axes) => this.change({ axes }),
       code: (z, options) => {
         if (options.pin || this.state.z === null) this.setCode(side, z, options);
       },
       pick: (image) => this.change({ image }),
       mark: (key, z) => this.moveEnd(side, key, z),
-      key: (key) => (key === 'escape' ? this.setPinned(false) : this.setEnd(key, 'probe')),
+      end: (key) => this.setEnd(key, 'probe'),
       reset: () => this.reset(),
       mean: () => this.setCode(side, meanCode(this.panels[side].atlas), { pin: true }),
       random: () => this.randomCode(side),
-      problem: (text) => this.notice(text),
+      problem: this.notices.say,
     };
   }
 
@@ -110,15 +112,14 @@ export class Stage {
     const here = modelsFor(this.catalogue, data, d);
     const pair = defaultPair(this.catalogue, data, d);
     SIDES.forEach((side, i) => { pair[side] = here.find((model) => model.model === kinds[i])?.name ?? pair[side]; });
-    const forgotten = { z: null, zr: null, axes: [0, 1], a: { image: 0 }, b: { image: 1 }, class: null };
     const image = Math.min(this.state.image, Math.min(...here.map((model) => model.n)) - 1);
-    this.change({ data, d, ...pair, ...forgotten, image });
+    this.change({ data, d, ...pair, ...FRESH, axes: [0, 1], class: null, image });
   }
 
   /** Change the state, show what follows from it, and keep it in the address. */
   change(patch) {
     Object.assign(this.state, patch);
-    this.writeAddress();
+    this.address.write(this.state);
     if ('left' in patch || 'right' in patch) this.load();
     else this.show(Object.keys(patch));
   }
@@ -137,7 +138,7 @@ export class Stage {
     results.forEach(({ status, reason }, i) => {
       const failed = status === 'rejected' ? `${models[i].name} cannot be shown. ${reason.message}` : '';
       this.panels[SIDES[i]].say(failed);
-      if (failed && sound) this.notice(`${failed} The other model stands on both sides until you choose again.`);
+      if (failed && sound) this.notices.say(`${failed} The other model stands on both sides until you choose again.`);
     });
     if (sound) this.showModels(results.map(({ value }) => value ?? sound.value));
   }
@@ -242,7 +243,7 @@ export class Stage {
     if (pinned) for (const panel of [left, right]) panel.base = panel.z;
     Object.assign(this.state, { z: pinned ? left.z : null, zr: pinned && !this.isLink(left, right) ? right.z : null });
     this.showPin();
-    this.writeAddress();
+    this.address.write(this.state);
     if (pinned && this.state.behind === 'grid' && this.state.d > 2) this.showGridSoon();
   }
 
@@ -341,23 +342,6 @@ export class Stage {
 
   // --- the page ---------------------------------------------------------------------------------------------------
 
-  /** A sentence about something that is not as it should be. */
-  notice(text) {
-    if ([...this.notices.children].some((shown) => shown.firstChild.textContent === text)) return;
-    const close = () => item.remove();
-    const item = h('p', {}, h('span', {}, text), h('button', { type: 'button', 'aria-label': 'Close this message', onclick: close }, '×'));
-    this.notices.append(item);
-  }
-
-  /** Keep the state in the address, not more often than browsers allow. */
-  writeAddress() {
-    clearTimeout(this.addressTimer);
-    this.addressTimer = setTimeout(() => {
-      const query = writeState(location.search, this.state, this.catalogue);
-      history.replaceState(history.state, '', `${location.pathname}${query ? `?${query}` : ''}${location.hash}`);
-    }, URL_DELAY_MS);
-  }
-
   readTheme() {
     this.dark = isDark(getComputedStyle(this.host).backgroundColor);
     this.host.dataset.theme = this.dark ? 'dark' : 'light';
@@ -374,7 +358,7 @@ export class Stage {
   destroy() {
     this.walk?.stop();
     this.slices.stopAll();
-    clearTimeout(this.addressTimer);
+    this.address.stop();
     clearTimeout(this.gridTimer);
     Object.values(this.panels ?? {}).forEach((panel) => panel.destroy());
   }

@@ -14,6 +14,9 @@ export const CHOICES = {
   walk: [{ value: 'line', text: 'straight' }, { value: 'sphere', text: 'spherical' }],
 };
 
+/** What holds codes. They mean nothing in another model: there the probe and the walk start anew. */
+export const FRESH = { z: null, zr: null, a: { image: 0 }, b: { image: 1 } };
+
 /** Models of one data set and number of dimensions. */
 export function modelsFor(catalogue, data, d) {
   return catalogue.models.filter((model) => model.dataset === data && model.latent_dim === d);
@@ -42,7 +45,7 @@ export function defaults(catalogue) {
   const [d] = dimensionsOf(catalogue, data);
   return {
     data, d, ...defaultPair(catalogue, data, d), view: 'raw', link: 'quantile', behind: 'nothing', walk: 'line',
-    class: null, seed: 0, axes: [0, 1], image: 0, a: { image: 0 }, b: { image: 1 }, z: null, zr: null,
+    class: null, seed: 0, axes: [0, 1], image: 0, ...FRESH,
   };
 }
 

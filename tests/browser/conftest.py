@@ -2,77 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from get_browser import find
+from launch import BROWSER_FLAGS, serve
 
 OpenPage = Callable[..., Page]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def start_app(**environment: str) -> tuple[subprocess.Popen[bytes], str]:
-    """The app in a process of its own, and its address once it answers."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "explorer", "run", "--port", str(port)],
-        cwd=ROOT,
-        env={**os.environ, "STREAMLIT_SERVER_HEADLESS": "true", "BROWSER": "true", **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    base = environment.get("STREAMLIT_SERVER_BASE_URL_PATH", "").strip("/")
-    address = f"http://127.0.0.1:{port}/{base}".rstrip("/")
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
-            return process, address
-        except OSError:
-            assert process.poll() is None, "the app ended while it started"
-            time.sleep(0.25)
-    process.kill()
-    raise TimeoutError("the app did not answer within 60 s")
-
-
 @pytest.fixture(scope="session")
 def app() -> Iterator[str]:
-    process, address = start_app()
-    yield address
-    process.terminate()
-    process.wait(20)
+    with serve() as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    from get_browser import find
-
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find(), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=find(), args=BROWSER_FLAGS)
         yield browser
         browser.close()
 

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from launch import serve
 from playwright.sync_api import Page, expect
 
 import explorer
 from explorer import atlas, checkpoints
-from tests.browser.conftest import OpenPage, start_app
+from tests.browser.conftest import OpenPage
 from tests.browser.stage import choose, code, latent_map, move, pixels, press, scale, slider
 
 pytestmark = pytest.mark.browser
@@ -450,12 +451,8 @@ def test_an_atlas_that_cannot_be_had_is_named_and_the_other_model_stands_in(open
 
 
 def test_the_app_works_under_a_base_path(open_page: OpenPage) -> None:
-    process, address = start_app(STREAMLIT_SERVER_BASE_URL_PATH="sub/path")
-    try:
-        page = open_page("?d=16", address=address)
+    with serve(STREAMLIT_SERVER_BASE_URL_PATH="sub/path") as server:
+        page = open_page("?d=16", address=f"{server.url}/sub/path")
         move(page, "AE", 0.4, 0.4)
         expected = torch_pixels("mnist-ae-16", code(page, "AE", 16))
         assert np.abs(pixels(page, "AE decoded image") - expected).max() <= 1
-    finally:
-        process.terminate()
-        process.wait(20)

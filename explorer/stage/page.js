@@ -1,0 +1,33 @@
+/** What the stage has to do with the page around it: sentences that need attention, and the address. */
+
+import { h } from './dom.js';
+import { writeState } from './state.js';
+
+const ADDRESS_DELAY_MS = 150;
+
+/** A place for sentences about what is not as it should be; each can be closed, none is said twice. */
+export function makeNotices() {
+  const element = h('div', { class: 'notices', role: 'alert' });
+
+  function say(text) {
+    if ([...element.children].some((shown) => shown.firstChild.textContent === text)) return;
+    const item = h('p', {}, h('span', {}, text),
+      h('button', { type: 'button', 'aria-label': 'Close this message', onclick: () => item.remove() }, '×'));
+    element.append(item);
+  }
+  return { element, say };
+}
+
+/** Keeps the state in the page's address, without a rerun and not more often than browsers allow. */
+export function makeAddress(catalogue) {
+  let timer = 0;
+
+  function write(state) {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      const query = writeState(location.search, state, catalogue);
+      history.replaceState(history.state, '', `${location.pathname}${query ? `?${query}` : ''}${location.hash}`);
+    }, ADDRESS_DELAY_MS);
+  }
+  return { write, stop: () => clearTimeout(timer) };
+}

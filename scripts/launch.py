@@ -1,0 +1,81 @@
+"""Start the real app on a free port, for tests, benchmarks and pictures; and how a browser is started there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+START_SECONDS = 60
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+APP = (sys.executable, "-m", "explorer", "run", "--port", "{port}")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A started server. started: when its process was made, seconds since 1970; listening: when it took connections."""
+
+    pid: int
+    url: str
+    started: float
+    listening: float
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def serve(command: Sequence[str] = APP, *, folder: Path = ROOT, **environment: str) -> Iterator[Server]:
+    """Run a command that starts a server; "{port}" in it is replaced. Its whole process group ends with the block."""
+    port = free_port()
+    settings = {"STREAMLIT_SERVER_HEADLESS": "true", "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false", **environment}
+    with tempfile.TemporaryFile() as log:
+        started = time.time()
+        process = subprocess.Popen(
+            [part.format(port=port) for part in command],
+            cwd=folder,
+            env={**os.environ, **settings},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            if not answers(port, process):
+                log.seek(0)
+                sys.exit(f"The server ended before it answered: {' '.join(command)}\n{log.read().decode()}")
+            yield Server(process.pid, f"http://127.0.0.1:{port}", started, time.time())
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def answers(port: int, process: subprocess.Popen[bytes]) -> bool:
+    """Whether something listens on port before the process ends or the time is up."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+        time.sleep(0.01)
+    return False
