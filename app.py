@@ -3,10 +3,16 @@
 import streamlit as st
 from starlette.middleware import Middleware
 
-from explorer import server
+from explorer import catalogue, server
 
+base_path = st.get_option("server.baseUrlPath")
+models = catalogue.read()
 app = st.App(
     "explorer/pages/main.py",
-    routes=server.routes(st.get_option("server.baseUrlPath")),
-    middleware=[Middleware(server.SafeHeaders)],
+    routes=server.routes(base_path, models),
+    lifespan=server.lifespan,
+    middleware=[
+        Middleware(server.PageHeaders, base_path=base_path, models=models),
+        Middleware(server.PackedFrontend, base_path=base_path),
+    ],
 )

@@ -31,8 +31,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The models that are sound, and a sentence about each that is not."""
+    """The models in the folders of root that are sound, and a sentence about each that is not."""
 
+    root: Path
     entries: tuple[Entry, ...]
     problems: tuple[str, ...]
 
@@ -49,7 +50,7 @@ def read(root: Path = checkpoints.PRETRAINED) -> Catalogue:
         problems.append(
             f"There is no model in {root.name}: get the project's files again, or make them with: make pretrained."
         )
-    return Catalogue(entries=tuple(sorted(entries, key=entry_order)), problems=tuple(problems))
+    return Catalogue(root=root, entries=tuple(sorted(entries, key=entry_order)), problems=tuple(problems))
 
 
 def entry_order(entry: Entry) -> tuple[bool, str, int, str]:
@@ -85,6 +86,7 @@ def describe(entry: Entry) -> dict[str, Any]:
         "n": entry.manifest["n"],
         "layers": entry.manifest["layers"],
         "trust": entry.manifest["trust"],
+        "perfect_copy": entry.manifest["perfect_copy"],
         "parts": {name: {"url": f"atlas/{part.sha256}", "bytes": part.bytes} for name, part in entry.parts.items()},
     }
 

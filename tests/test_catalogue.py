@@ -123,7 +123,7 @@ def test_the_first_screen_loads_none_of_the_heavy_libraries(shipped: Path) -> No
     """Reading a catalogue and making the routes, in a process of its own."""
     script = (
         "import sys; from pathlib import Path; from explorer import catalogue, data, server;"
-        f"found = catalogue.read(Path({str(shipped)!r})); server.routes('', root=Path({str(shipped)!r}));"
+        f"found = catalogue.read(Path({str(shipped)!r})); server.routes('', found);"
         "heavy = {'torch', 'torchvision', 'umap', 'sklearn', 'numba', 'scipy', 'plotly'} & set(sys.modules);"
         "print(len(found.entries), sorted(heavy))"
     )

@@ -131,11 +131,13 @@ def test_an_atlas_shows_at_least_4000_images_most_active_dimension_first(name: s
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_the_atlases_of_a_data_set_show_its_held_out_images_with_their_labels(dataset: str) -> None:
-    shown = [atlas_of(name).images for name in NAMES if name.startswith(f"{dataset}-")]
+    shown = [atlas_of(name) for name in NAMES if name.startswith(f"{dataset}-")]
     assert len(shown) == 4
-    for images in shown[1:]:
-        np.testing.assert_array_equal(images["images"], shown[0]["images"])
-    label_of = {x.tobytes(): y for x, y in zip(shown[0]["images"], shown[0]["labels"], strict=True)}
+    images, labels = shown[0].images["images"], shown[0].codes["labels"]
+    for other in shown[1:]:
+        np.testing.assert_array_equal(other.images["images"], images)
+        np.testing.assert_array_equal(other.codes["labels"], labels)
+    label_of = {x.tobytes(): y for x, y in zip(images, labels, strict=True)}
     embedded = data.load_embedded(dataset)
     known = [(label_of[x.tobytes()], y) for x, y in zip(embedded.x_test, embedded.y_test) if x.tobytes() in label_of]
     assert len(known) >= 1900

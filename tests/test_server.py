@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from explorer import atlas, server
+from explorer import atlas, catalogue, checkpoints, server
 from explorer.files import sha256
 
 
@@ -22,8 +26,8 @@ class Answer:
     body: bytes
 
 
-def get(app: Starlette, path: str, *, method: str = "GET") -> Answer:
-    """What app answers, by the ASGI protocol itself."""
+def get(app: ASGIApp, path: str, *, method: str = "GET", query: str = "", **headers_sent: str) -> Answer:
+    """What app answers, by the ASGI protocol itself. headers_sent: with _ for -."""
     messages: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -41,8 +45,8 @@ def get(app: Starlette, path: str, *, method: str = "GET") -> Answer:
         "path": path,
         "raw_path": path.encode(),
         "root_path": "",
-        "query_string": b"",
-        "headers": [],
+        "query_string": query.encode(),
+        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers_sent.items()],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),
     }
@@ -52,7 +56,11 @@ def get(app: Starlette, path: str, *, method: str = "GET") -> Answer:
 
 
 def app_for(root: Path, base_path: str = "") -> Starlette:
-    return Starlette(routes=server.routes(base_path, root=root), middleware=[Middleware(server.SafeHeaders)])
+    models = catalogue.read(root)
+    return Starlette(
+        routes=server.routes(base_path, models),
+        middleware=[Middleware(server.PageHeaders, base_path=base_path, models=models)],
+    )
 
 
 def parts_of(folder: Path) -> dict[str, dict[str, Any]]:
@@ -130,3 +138,91 @@ def test_every_answer_forbids_sniffing_and_keeps_its_address(shipped: Path, path
 def test_files_are_for_reading_only(shipped: Path, method: str) -> None:
     digest = parts_of(shipped / "digits-ae-3")["images"]["sha256"]
     assert get(app_for(shipped), f"/atlas/{digest}", method=method).status == 405
+
+
+# ---- the frontend
+
+
+async def page(request: Request) -> Response:
+    return HTMLResponse("<p>")
+
+
+def link_of(root: Path, path: str, query: str = "") -> str:
+    app = Starlette(routes=[Route("/sub/path/", page)])
+    return get(server.PageHeaders(app, base_path="sub/path", models=catalogue.read(root)), path, query=query).headers[
+        "link"
+    ]
+
+
+def test_a_page_names_every_module_of_the_stage_under_its_base_path(shipped: Path) -> None:
+    link = link_of(shipped, "/sub/path/")
+    modules = list(server.STAGE.glob("*.js"))
+    assert len(modules) > 10
+    for module in modules:
+        assert f"</sub/path/_stcore/bidi-components/explorer.stage/{module.name}>; rel=modulepreload" in link
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("", {"mnist-ae-2", "mnist-vae-2"}),
+        ("d=16&view=pca", {"mnist-ae-16", "mnist-vae-16"}),
+        ("data=fashion-mnist", {"fashion-mnist-ae-2", "fashion-mnist-vae-2"}),
+        ("data=%00nothing", set()),
+    ],
+)
+def test_a_page_names_the_atlases_that_its_address_asks_for(query: str, wanted: set[str]) -> None:
+    link = link_of(checkpoints.PRETRAINED, "/sub/path/", query)
+    named = {
+        entry.card.name
+        for entry in catalogue.read().entries
+        if f"</sub/path/atlas/{entry.parts['codes'].sha256}>; rel=preload; as=fetch; crossorigin" in link
+    }
+    assert named == wanted
+
+
+class Counting:
+    """An app that counts how often it is asked for its one long script."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.app = Starlette(routes=[Route("/static/{name}", self.answer)])
+
+    async def answer(self, request: Request) -> Response:
+        self.asked += 1
+        if request.path_params["name"] == "none.js":
+            return Response("no", 404)
+        return Response(b"let a = 1;" * 1000, headers={"Cache-Control": "immutable", "ETag": '"1"'})
+
+
+def test_a_script_of_the_frontend_is_packed_once_and_says_the_same() -> None:
+    counting = Counting()
+    app = server.PackedFrontend(counting.app, base_path="")
+    answers = [get(app, "/static/a.js", accept_encoding="br, gzip") for _ in range(3)]
+    assert counting.asked == 1
+    for answer in answers:
+        assert answer.headers["content-encoding"] == "gzip"
+        assert answer.headers["cache-control"] == "immutable"
+        assert answer.headers["vary"] == "Accept-Encoding"
+        assert int(answer.headers["content-length"]) == len(answer.body) < 1000
+        assert gzip.decompress(answer.body) == b"let a = 1;" * 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/static/a.js", {}),
+        ("/static/a.js", {"accept_encoding": "gzip", "range": "bytes=0-9"}),
+        ("/static/a.js", {"accept_encoding": "gzip", "if_none_match": '"1"'}),
+        ("/static/a.woff2", {"accept_encoding": "gzip"}),
+    ],
+)
+def test_what_cannot_be_packed_goes_through_as_it_is(path: str, headers: dict[str, str]) -> None:
+    answer = get(server.PackedFrontend(Counting().app, base_path=""), path, **headers)
+    assert "content-encoding" not in answer.headers
+    assert answer.body == b"let a = 1;" * 1000
+
+
+def test_a_missing_script_stays_missing() -> None:
+    app = server.PackedFrontend(Counting().app, base_path="")
+    assert get(app, "/static/none.js", accept_encoding="gzip").status == 404

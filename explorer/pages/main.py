@@ -6,6 +6,6 @@ import streamlit as st
 
 HERE = Path(__file__).parent
 
-st.set_page_config(page_title="Latent Explorer", page_icon="◐", layout="wide")
+st.set_page_config(page_title="Latent Explorer", page_icon="🌗", layout="wide")
 st.html(HERE / "main.css")
 st.navigation([st.Page(HERE / "explore.py", title="Explore", default=True)], position="top").run()

@@ -39,22 +39,23 @@ export function atlasHere(model) {
 /**
  * @param {any} model  an entry of the catalogue
  * @param {string|URL} base  what the catalogue's addresses are relative to
- * @returns {Promise<any>} the atlas: see explorer/atlas.py for what each array is
+ * @returns {Promise<any>} the atlas: see explorer/atlas.py for what each array is. Its images may come later: imagesHere
+ *     is a promise of them.
  */
 export async function loadAtlas(model, base) {
   if (ready.has(model.name)) return ready.get(model.name);
-  const [images, codes, decoder] = await Promise.all(
-    ['images', 'codes', 'decoder'].map((name) => part(model.parts[name].url, base)));
+  const images = part(model.parts.images.url, base);
+  images.catch(() => {});
+  const [codes, decoder] = await Promise.all(['codes', 'decoder'].map((name) => part(model.parts[name].url, base)));
   const atlas = {
     model,
     n: model.n,
     d: model.latent_dim,
     shape: model.image_shape,
     pixels: model.image_shape.reduce((a, b) => a * b),
-    images: images.images.data,
-    labels: images.labels.data,
+    images: null,
+    labels: codes.labels.data,
     codes: codes.codes.data,
-    pca: codes.pca.data,
     umap: codes.umap.data,
     quantiles: codes.quantiles,
     order: codes.order.data,
@@ -68,11 +69,14 @@ export async function loadAtlas(model, base) {
     mixture: { weights: codes.mixture_weights.data, means: codes.mixture_means.data, cholesky: codes.mixture_cholesky.data },
     decoder: makeDecoder(model.layers, decoder),
   };
+  // The images are the largest part, and the probe can answer without them.
+  atlas.imagesHere = images.then((tensors) => { atlas.images = tensors.images.data; });
+  atlas.imagesHere.catch(() => {}); // told by whoever waits for them
   ready.set(model.name, atlas);
   return atlas;
 }
 
-/** The pixels of one held-out image, bytes [C, H, W]. */
+/** The pixels of one held-out image, bytes [C, H, W]; null until they are here. */
 export function imageOf(atlas, index) {
-  return atlas.images.subarray(index * atlas.pixels, (index + 1) * atlas.pixels);
+  return atlas.images && atlas.images.subarray(index * atlas.pixels, (index + 1) * atlas.pixels);
 }

@@ -87,3 +87,25 @@ export function short(value) {
   if (size >= 1e5) return value.toExponential(1);
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
 }
+
+const RAW_MS = 8;
+
+/**
+ * Listen to a pointer's movements as soon as they are known. Browsers hold pointermove back until the next frame and tell
+ * pointerrawupdate at once; a mouse that reports 1,000 times a second is heard 125 times.
+ * @param {HTMLElement} element
+ * @param {(event: PointerEvent) => void} handler  called once for each new place
+ */
+export function onMove(element, handler) {
+  const last = new Map();
+  const heard = (event) => {
+    const before = last.get(event.pointerId);
+    if (event.type === 'pointerrawupdate' && before && event.timeStamp - before.time < RAW_MS) return;
+    if (before && before.x === event.clientX && before.y === event.clientY) return;
+    last.set(event.pointerId, { x: event.clientX, y: event.clientY, time: event.timeStamp });
+    handler(event);
+  };
+  for (const type of ['pointerrawupdate', 'pointermove']) element.addEventListener(type, heard);
+  // After it went elsewhere, or was pressed, the same place is news again.
+  for (const type of ['pointerleave', 'pointerdown', 'pointerup']) element.addEventListener(type, (event) => last.delete(event.pointerId));
+}

@@ -63,14 +63,52 @@ export function badge(context, text, [x, y], ink, paper, font) {
   context.fillText(text, x, y + 4);
 }
 
-/** A point drawn once, then stamped: ten times faster than ten thousand arcs. */
-export function stamp(colour, radius, ratio) {
-  const canvas = document.createElement('canvas');
-  canvas.width = canvas.height = Math.ceil(2 * (radius + 1) * ratio);
-  const context = canvas.getContext('2d');
-  context.fillStyle = colour;
-  context.beginPath();
-  context.arc(canvas.width / 2, canvas.height / 2, radius * ratio, 0, 2 * Math.PI);
-  context.fill();
-  return canvas;
+const STEPS = 4; // places a disc can have within a pixel, each way
+
+/**
+ * Thousands of equal discs on a canvas, blended into one image: ten times as fast as drawing them one after another.
+ * All in device pixels.
+ */
+export class DotLayer {
+  constructor(width, height, radius) {
+    this.image = new ImageData(width, height);
+    this.side = Math.ceil(2 * radius + 2);
+    this.masks = Array.from({ length: STEPS * STEPS }, (_, i) => discMask(this.side, radius, (i % STEPS) / STEPS, Math.floor(i / STEPS) / STEPS));
+  }
+
+  /** Blend a disc around (x, y) over what is there. rgb: 0…255; alpha: 0…1. */
+  add(x, y, rgb, alpha) {
+    const { side } = this, { width, height, data } = this.image;
+    const x0 = x - side / 2, y0 = y - side / 2, left = Math.floor(x0), top = Math.floor(y0);
+    if (left < 0 || top < 0 || left + side > width || top + side > height) return;
+    const mask = this.masks[Math.floor((y0 - top) * STEPS) * STEPS + Math.floor((x0 - left) * STEPS)];
+    for (let row = 0, m = 0; row < side; row++) {
+      for (let at = 4 * ((top + row) * width + left), end = at + 4 * side; at < end; at += 4, m++) {
+        const a = mask[m] * alpha;
+        if (a === 0) continue;
+        const under = (data[at + 3] / 255) * (1 - a), over = a + under;
+        data[at] = (rgb[0] * a + data[at] * under) / over;
+        data[at + 1] = (rgb[1] * a + data[at + 1] * under) / over;
+        data[at + 2] = (rgb[2] * a + data[at + 2] * under) / over;
+        data[at + 3] = over * 255;
+      }
+    }
+  }
+
+  paint(context) {
+    context.putImageData(this.image, 0, 0);
+  }
+}
+
+/** How much of each pixel of a square a disc covers, its centre moved by (dx, dy) of a pixel. */
+function discMask(side, radius, dx, dy) {
+  return Float32Array.from({ length: side * side }, (_, i) => {
+    const x = (i % side) + 0.5 - side / 2 - dx, y = Math.floor(i / side) + 0.5 - side / 2 - dy;
+    return Math.min(1, Math.max(0, radius + 0.5 - Math.hypot(x, y)));
+  });
+}
+
+/** "#4477aa" as three numbers. */
+export function rgbOf(hex) {
+  return [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 }

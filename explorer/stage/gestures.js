@@ -4,6 +4,8 @@
  * on.key says whether it made use of the key. Zooming and panning need nobody else.
  */
 
+import { onMove } from './dom.js';
+
 const FAR_PX = 4;
 
 /**
@@ -30,7 +32,7 @@ export function listenTo(map, on) {
     if (gesture.kind === 'probe') on.press(...map.toPlane(...at));
   });
 
-  element.addEventListener('pointermove', (event) => {
+  onMove(element, (event) => {
     if (!map.view) return;
     const at = place(event), last = pointers.get(event.pointerId);
     if (!last) {

@@ -25,6 +25,7 @@ export function makeInspect({ onImage }) {
     const { atlas } = models[0];
     n = Math.min(...models.map((model) => model.atlas.n));
     const bytes = imageOf(atlas, index);
+    if (!bytes) return;
     setText(about, `test image ${index}, class ${classes[atlas.labels[index]]}`);
     const [, height, width] = atlas.shape;
     const original = pictureCanvas('Original image', { width, height, className: 'sharp' });
@@ -52,7 +53,7 @@ function tile(title, canvas, lines, kind = '') {
 }
 
 /** The error of an image that is copied exactly, in nats: the entropy of its grey pixels. */
-export function perfectCopy(bytes) {
+function perfectCopy(bytes) {
   let sum = 0;
   for (const byte of bytes) sum += ENTROPY[byte];
   return sum;

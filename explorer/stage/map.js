@@ -6,7 +6,7 @@
  */
 
 import { h } from './dom.js';
-import { badge, extent, label, outline, ring, stamp, stroke, ticks } from './draw.js';
+import { badge, DotLayer, extent, label, outline, rgbOf, ring, stroke, ticks } from './draw.js';
 import { listenTo } from './gestures.js';
 
 const MARGIN = { left: 34, right: 8, top: 8, bottom: 20 };
@@ -30,12 +30,14 @@ export class LatentMap {
       h('div', { class: 'zoom' }, button('+', 'Zoom in', 1.5), button('−', 'Zoom out', 1 / 1.5), button('⟲', 'Show all', 0)));
     this.view = null;
     this.state = { selectedClass: null, colours: [], labels: null, names: [], grid: null, marks: {} };
+    this.frame = 0;
     listenTo(this, on);
     this.watcher = new ResizeObserver(() => this.resize());
     this.watcher.observe(this.element);
   }
 
   destroy() {
+    cancelAnimationFrame(this.frame);
     this.watcher.disconnect();
   }
 
@@ -109,12 +111,19 @@ export class LatentMap {
       canvas.height = Math.round(clientHeight * this.ratio);
       canvas.getContext('2d').setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     }
-    this.draw();
+    this.drawNow(); // sizing a canvas empties it: draw in this very frame
   }
 
   // --- drawing ----------------------------------------------------------------------------------------------------
 
+  /** All layers, once before the next frame however often it is asked for. */
   draw() {
+    this.frame ||= requestAnimationFrame(() => this.drawNow());
+  }
+
+  drawNow() {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
     if (!this.view || !this.width) return;
     this.drawBehind();
     this.drawPoints();
@@ -171,21 +180,20 @@ export class LatentMap {
     const context = this.clear(this.points);
     const { labels, colours, selectedClass, grid } = this.state;
     if (!labels) return;
-    const radius = this.width < 260 ? 1.1 : this.view.x.length > 5000 ? 1.6 : 2;
-    const stamps = colours.map((colour) => stamp(colour, radius, this.ratio));
-    const size = stamps[0].width / this.ratio;
+    const { ratio, view: { x, y } } = this;
+    const radius = this.width < 260 ? 1.1 : x.length > 5000 ? 1.5 : 2;
+    const layer = new DotLayer(this.points.width, this.points.height, radius * ratio);
+    const inks = colours.map(rgbOf);
     const [ux, uy] = this.unit(), [cx, cy] = this.centre();
-    const { x, y } = this.view;
     for (const chosen of selectedClass === null ? [null] : [false, true]) {
-      context.globalAlpha = chosen === false ? 0.07 : grid ? 0.55 : 0.8;
+      const alpha = chosen === false ? 0.07 : grid ? 0.55 : 0.8;
       for (let i = 0; i < x.length; i++) {
         if (chosen !== null && (labels[i] === selectedClass) !== chosen) continue;
         const px = cx + (x[i] - this.zoom.x) / ux, py = cy - (y[i] - this.zoom.y) / uy;
-        if (px < -4 || py < -4 || px > this.width + 4 || py > this.height + 4) continue;
-        context.drawImage(stamps[labels[i] % stamps.length], px - size / 2, py - size / 2, size, size);
+        layer.add(px * ratio, py * ratio, inks[labels[i] % inks.length], alpha);
       }
     }
-    context.globalAlpha = 1;
+    layer.paint(context);
     this.drawClassNames(context);
   }
 
@@ -212,9 +220,9 @@ export class LatentMap {
     const { view } = this;
     view.middles ??= new Map();
     if (!view.middles.has(c)) {
-      const of = (values) => values.filter((_, i) => labels[i] === c).sort();
-      const [xs, ys] = [of(view.x), of(view.y)];
-      view.middles.set(c, [xs[xs.length >> 1] ?? NaN, ys[ys.length >> 1] ?? NaN]);
+      const members = [...labels.keys()].filter((i) => labels[i] === c);
+      const median = (values) => Float32Array.from(members, (i) => values[i]).sort()[members.length >> 1] ?? NaN;
+      view.middles.set(c, [median(view.x), median(view.y)]);
     }
     return view.middles.get(c);
   }

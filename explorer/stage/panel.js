@@ -2,7 +2,6 @@
 
 import { imageOf } from './atlas.js';
 import { h, paint, pictureCanvas, setText } from './dom.js';
-import { perfectCopy } from './inspect.js';
 import { codeAtQuantile, codeOf, nearestCode, shareNearer } from './latent.js';
 import { LatentMap } from './map.js';
 import { Sliders } from './sliders.js';
@@ -98,22 +97,17 @@ export class Panel {
     this.slidersPlace.replaceChildren(this.sliders.element);
     this.base = codeAtQuantile(atlas, 0.5);
     this.z = null;
-    this.shownImage = -1;
+    this.nearestIndex = -1;
   }
 
   showFacts(model) {
     const network = model.arch === 'mlp' ? [model.image_shape.reduce((a, b) => a * b), ...model.hidden, model.latent_dim].join('·') : `conv ${model.hidden.join('·')}·${model.latent_dim}`;
     setText(this.about, model.model === 'vae' ? `${network}, β = ${model.beta}` : network);
     const kl = model.model === 'vae' ? `, KL ${model.test_kl.toFixed(1)}` : '';
-    setText(this.figures, `reconstruction ${model.test_recon.toFixed(1)} nats (perfect copies ${this.floor().toFixed(1)})${kl}`);
+    setText(this.figures, `reconstruction ${model.test_recon.toFixed(1)} nats (perfect copies ${model.perfect_copy.toFixed(1)})${kl}`);
     this.figures.title = `Mean of ${model.n_test.toLocaleString('en')} test images, decoded from the code itself (a VAE's mean); ` +
       `perfect copies: of the ${this.atlas.n.toLocaleString('en')} shown. Binary cross-entropy of grey pixels is never 0. ` +
       `With z sampled: ${model.test_recon_sampled.toFixed(1)}. Trained on ${model.n_train.toLocaleString('en')} images, ${model.epochs} epochs, seed ${model.seed}.`;
-  }
-
-  /** The mean error of perfect copies of the images shown: the control beside the reconstruction error. */
-  floor() {
-    return perfectCopy(this.atlas.images) / this.atlas.n;
   }
 
   /** Which models may stand here. */
@@ -152,8 +146,7 @@ export class Panel {
     this.z = z;
     paint(this.decoded, this.atlas.decoder.decode(z), this.atlas.shape, 255);
     const { index, distance } = nearestCode(this.atlas, z);
-    if (index !== this.shownImage) paint(this.nearest, imageOf(this.atlas, index), this.atlas.shape, 1);
-    this.shownImage = index;
+    if (index !== this.nearestIndex) this.showNearest(index);
     const share = shareNearer(this.atlas, distance);
     setText(this.hole, `farther from any code than ${percent(share)} of real images`);
     this.hole.classList.toggle('far', share >= HOLE);
@@ -161,9 +154,15 @@ export class Panel {
     this.map.setMarks({ probe: this.view.fromCode(z), nearest: this.view.fromCode(codeOf(this.atlas, index)) });
   }
 
+  showNearest(index) {
+    this.nearestIndex = index;
+    const bytes = imageOf(this.atlas, index);
+    if (bytes) paint(this.nearest, bytes, this.atlas.shape, 1);
+  }
+
   /** What a screen reader hears after a step with the keyboard. */
   spoken(classes) {
-    return `${this.name}: nearest real image is of class ${classes[this.atlas.labels[this.shownImage]]}, ${this.hole.textContent}.`;
+    return `${this.name}: nearest real image is of class ${classes[this.atlas.labels[this.nearestIndex]]}, ${this.hole.textContent}.`;
   }
 
   gestures() {
@@ -183,7 +182,7 @@ export class Panel {
     if (move) {
       const [x, y] = this.view.fromCode(this.z), [ux, uy] = this.map.unit(), step = shiftKey ? 20 : 4;
       this.on.code(this.step(x, y, move[0] * step * ux, move[1] * step * uy), { pin: true, spoken: true });
-    } else if (key === 'Enter') this.on.pick(this.shownImage);
+    } else if (key === 'Enter') this.on.pick(this.nearestIndex);
     else if (['a', 'b', 'A', 'B'].includes(key)) this.on.end(key.toLowerCase());
     else return false;
     return true;

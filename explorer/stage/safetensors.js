@@ -16,11 +16,19 @@ function halfTable() {
   return table;
 }
 
+/** A plain loop: Float32Array.from with a function takes a hundred times as long. */
+function readHalf(bytes) {
+  const bits = new Uint16Array(bytes);
+  const values = new Float32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) values[i] = HALF[bits[i]];
+  return values;
+}
+
 const READERS = {
   F32: (bytes) => new Float32Array(bytes),
   I32: (bytes) => new Int32Array(bytes),
   U8: (bytes) => new Uint8Array(bytes),
-  F16: (bytes) => Float32Array.from(new Uint16Array(bytes), (bits) => HALF[bits]),
+  F16: readHalf,
 };
 
 /**

@@ -1,6 +1,6 @@
 /** The sliders of one model: one a latent dimension, with the density of its codes on the track and a box to type in. */
 
-import { h, short } from './dom.js';
+import { h, onMove, short } from './dom.js';
 import { sliderRange } from './latent.js';
 
 const BINS = 48;
@@ -53,7 +53,7 @@ function makeRow({ kind, atlas, dim, onInput, onProblem }) {
     track.setPointerCapture(event.pointerId);
     toPointer(event);
   });
-  track.addEventListener('pointermove', (event) => track.hasPointerCapture(event.pointerId) && toPointer(event));
+  onMove(track, (event) => track.hasPointerCapture(event.pointerId) && toPointer(event));
   track.addEventListener('keydown', (event) => {
     const value = keyed(event.key, row.value, low, high);
     if (value === null || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -154,6 +154,13 @@ export class Stage {
     this.restoreProbe();
     this.show(['view', 'axes', 'class', 'behind', 'seed', 'image', 'a', 'b', 'walk', 'link']);
     this.host.dataset.ready = 'true';
+    Promise.all(atlases.map((atlas) => atlas.imagesHere)).then(() => this.showImages(), ({ message }) => this.notices.say(message));
+  }
+
+  /** The real images are here: show those that are wanted. */
+  showImages() {
+    for (const panel of Object.values(this.panels)) panel.showNearest(panel.nearestIndex);
+    this.show(['image']);
   }
 
   /** The probe as the state has it: pinned at a code, or at the median of every dimension. */
@@ -325,7 +332,7 @@ export class Stage {
       const { map, view, atlas, base } = this.panels[side];
       if (this.state.behind !== 'grid' || !view.atQuantiles) {
         this.slices.stop(`grid ${side}`);
-        map.set({ grid: null });
+        if (map.state.grid) map.set({ grid: null });
         return;
       }
       const grid = makeGrid(atlas, view, base);

@@ -54,7 +54,8 @@ function pcaView(atlas) {
     }
     return [x, y];
   };
-  const [x, y] = [column(atlas.pca, 2, 0, atlas.n), column(atlas.pca, 2, 1, atlas.n)];
+  const x = new Float32Array(atlas.n), y = new Float32Array(atlas.n);
+  for (let i = 0; i < atlas.n; i++) [x[i], y[i]] = fromCode(atlas.codes.subarray(i * d, (i + 1) * d));
   const sorted = [Float32Array.from(x).sort(), Float32Array.from(y).sort()];
   const at = (values, u) => values[Math.round(u * (values.length - 1))];
   return {
