@@ -6,7 +6,7 @@ from starlette.middleware import Middleware
 from explorer import catalogue, server
 
 base_path = st.get_option("server.baseUrlPath")
-models = catalogue.read()
+models = catalogue.shipped()
 app = st.App(
     "explorer/pages/main.py",
     routes=server.routes(base_path, models),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,12 @@ def read(root: Path = checkpoints.PRETRAINED) -> Catalogue:
             f"There is no model in {root.name}: get the project's files again, or make them with: make pretrained."
         )
     return Catalogue(root=root, entries=tuple(sorted(entries, key=entry_order)), problems=tuple(problems))
+
+
+@functools.cache
+def shipped() -> Catalogue:
+    """The models that ship with the project, read once a process."""
+    return read()
 
 
 def entry_order(entry: Entry) -> tuple[bool, str, int, str]:

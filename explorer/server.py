@@ -8,7 +8,6 @@ import gzip
 import os
 import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -17,14 +16,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from explorer import catalogue
+from explorer import catalogue, modules
 from explorer.atlas import MAX_PART_BYTES
 from explorer.catalogue import Catalogue
 from explorer.files import DamagedFile, read_checked
 
 FOREVER = "public, max-age=31536000, immutable"
-STAGE = Path(__file__).parent / "stage"
-STAGE_ADDRESS = "_stcore/bidi-components/explorer.stage"
 
 
 def routes(base_path: str, models: Catalogue) -> list[Route]:
@@ -46,12 +43,21 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         headers = {"Content-Encoding": "gzip", "Cache-Control": FOREVER}
         return Response(content, media_type="application/octet-stream", headers=headers)
 
+    async def module(request: Request) -> Response:
+        """A module of the stage. The folder's name is the hash of all of them, so it never changes."""
+        name = request.path_params["name"]
+        if name not in modules.names():
+            return PlainTextResponse("There is no module of that name.", status_code=404)
+        content = await asyncio.to_thread((modules.FOLDER / name).read_bytes)
+        return Response(content, media_type="text/javascript", headers={"Cache-Control": FOREVER})
+
     async def health(request: Request) -> Response:
         """Whether the server answers, and how many atlas files it knows."""
         return JSONResponse({"status": "ok", "atlas_files": len(parts)})
 
     return [
         Route(f"{prefix}/atlas/{{sha256:str}}", part_by_hash),
+        Route(f"{prefix}/{modules.address()}/{{name:str}}", module),
         Route(f"{prefix}/health", health),
     ]
 
@@ -67,8 +73,8 @@ class PageHeaders:
         self.app = app
         self.prefix = prefix_of(base_path)
         self.entries = models.entries
-        modules = sorted(path.name for path in STAGE.glob("*.js"))
-        self.modules = [f"<{self.prefix}/{STAGE_ADDRESS}/{name}>; rel=modulepreload" for name in modules]
+        kept = [f"{modules.address()}/{name}" for name in modules.names() if name != modules.ENTRY]
+        self.modules = [f"<{self.prefix}/{path}>; rel=modulepreload" for path in (modules.ENTRY_ADDRESS, *kept)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
@@ -100,12 +106,12 @@ class PageHeaders:
 class PackedFrontend:
     """Sends scripts and styles gzipped, each compressed once: Streamlit's own are 0.9 MB then in place of 2.9 MB.
 
-    Streamlit leaves its own to a proxy, and reads and compresses a component's anew for every visitor.
+    Streamlit leaves that to a proxy, so as not to compress for every visitor anew.
     """
 
     def __init__(self, app: ASGIApp, *, base_path: str) -> None:
         self.app = app
-        self.folders = tuple(f"{prefix_of(base_path)}/{folder}/" for folder in ("static", STAGE_ADDRESS))
+        self.folders = tuple(f"{prefix_of(base_path)}/{folder}/" for folder in ("static", modules.address()))
         self.packed: dict[str, Response] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from explorer import catalogue, checkpoints
@@ -16,9 +15,9 @@ SCRIPT = Path(__file__).parent.parent / "explorer" / "pages" / "main.py"
 
 @pytest.fixture(autouse=True)
 def nothing_cached() -> Iterator[None]:
-    st.cache_resource.clear()
+    catalogue.shipped.cache_clear()
     yield
-    st.cache_resource.clear()
+    catalogue.shipped.cache_clear()
 
 
 def stage_data(page: AppTest) -> dict[str, Any]:
@@ -27,7 +26,7 @@ def stage_data(page: AppTest) -> dict[str, Any]:
     assert not page.error
     (stage,) = page.get("bidi_component")
     assert stage.proto.component_name == "explorer.stage"
-    return json.loads(stage.proto.json)
+    return json.loads(stage.proto.json)["catalogue"]
 
 
 def open_page(**query: str) -> AppTest:

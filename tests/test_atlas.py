@@ -56,7 +56,7 @@ def test_its_codes_are_those_of_its_images(
     np.testing.assert_array_equal(made.images["images"], digits.x_test[: len(made.codes["labels"])])
     np.testing.assert_array_equal(made.codes["labels"], digits.y_test[: len(made.codes["labels"])])
     again = explorer.load(trained[model]).encode(made.images["images"].astype(np.float32) / 255)
-    np.testing.assert_allclose(made.codes["codes"], again, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(made.codes["codes"], again, rtol=2e-5, atol=1e-5)
 
 
 @BOTH

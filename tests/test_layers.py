@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "torchvision", "umap", "sklearn", "numba", "scipy", "plotly", "matplotlib", "safetensors"}
 LAYERS = [
     {"explorer.files"},
-    {"explorer.data", "explorer.models"},
+    {"explorer.data", "explorer.models", "explorer.modules"},
     {"explorer.checkpoints", "explorer.training"},
     {"explorer.latent", "explorer.projection", "explorer.loaded"},
     {"explorer", "explorer.atlas"},

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from explorer import atlas, catalogue, checkpoints, server
+from explorer import atlas, catalogue, checkpoints, modules, server
 from explorer.files import sha256
 
 
@@ -156,10 +156,23 @@ def link_of(root: Path, path: str, query: str = "") -> str:
 
 def test_a_page_names_every_module_of_the_stage_under_its_base_path(shipped: Path) -> None:
     link = link_of(shipped, "/sub/path/")
-    modules = list(server.STAGE.glob("*.js"))
-    assert len(modules) > 10
-    for module in modules:
-        assert f"</sub/path/_stcore/bidi-components/explorer.stage/{module.name}>; rel=modulepreload" in link
+    names = [path.name for path in modules.FOLDER.glob("*.js")]
+    assert len(names) > 10
+    for name in names:
+        folder = "_stcore/bidi-components/explorer.stage" if name == "index.js" else modules.address()
+        assert f"</sub/path/{folder}/{name}>; rel=modulepreload" in link
+
+
+def test_a_module_may_be_kept_for_ever_since_its_address_holds_the_hash_of_all(shipped: Path) -> None:
+    answer = get(app_for(shipped), f"/{modules.address()}/decoder.js")
+    assert answer.body == (modules.FOLDER / "decoder.js").read_bytes()
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers["content-type"].startswith("text/javascript")
+
+
+@pytest.mark.parametrize("name", ["__init__.py", "nothing.js", "..%2Fapp.py"])
+def test_only_modules_are_served_as_modules(shipped: Path, name: str) -> None:
+    assert get(app_for(shipped), f"/{modules.address()}/{name}").status == 404
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from typing import Any
 
 import streamlit as st
 
+from explorer import modules
+
 _mount = st.components.v2.component(
     "explorer.stage",
     html='<div class="stage" data-role="stage">\n</div>',
@@ -19,4 +21,4 @@ def stage(catalogue: dict[str, Any]) -> None:
 
     Switches, probe and walk live in the page's address; nothing that the pointer does reaches Python.
     """
-    _mount(data=catalogue, key="stage")
+    _mount(data={"catalogue": catalogue, "modules": modules.address()}, key="stage")
