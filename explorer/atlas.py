@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from explorer import latent, projection
-from explorer.files import DamagedFile, read_bounded, read_checked, sha256, write_whole
+from explorer.files import DamagedFile, read_checked, read_record, sha256, write_whole
 
 if TYPE_CHECKING:
     from explorer.loaded import Model
@@ -197,14 +197,7 @@ def pack(arrays: Arrays) -> bytes:
 def read_manifest(folder: Path) -> dict:
     """atlas.json in folder. Raises DamagedFile if it is missing, of an unknown format or not a manifest."""
     path = folder / MANIFEST
-    content = read_bounded(path, max_bytes=MAX_MANIFEST_BYTES)
-    try:
-        manifest = json.loads(content)
-        given = manifest["format"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DamagedFile(f"{path} is not an atlas: JSON with a format number was expected") from error
-    if given != FORMAT:
-        raise DamagedFile(f"{path} has format {given!r}; this version reads format {FORMAT}: update Latent Explorer")
+    manifest = read_record(path, what="an atlas", known_format=FORMAT, max_bytes=MAX_MANIFEST_BYTES)
     if not is_sound(manifest):
         expected = f"n, layers, trust, perfect_copy and the parts {', '.join(NEEDED)}"
         raise DamagedFile(f"{path} is not an atlas: {expected} were expected")

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.files import DamagedFile, read_bounded, read_checked, sha256, write_whole
+from explorer.files import DamagedFile, read_checked, read_record, sha256, write_whole
 
 if TYPE_CHECKING:
     from explorer.models import AE
@@ -87,14 +87,7 @@ def save(folder: Path, module: AE, *, half: bool = False, **about: Any) -> Card:
 def read_card(folder: Path) -> Card:
     """The card in folder. Raises DamagedFile if it is missing, of an unknown format or not a card."""
     path = folder / CARD
-    content = read_bounded(path, max_bytes=MAX_CARD_BYTES)
-    try:
-        record = json.loads(content)
-        given = record["format"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DamagedFile(f"{path} is not a model card: JSON with a format number was expected") from error
-    if given != FORMAT:
-        raise DamagedFile(f"{path} has format {given!r}; this version reads format {FORMAT}: update Latent Explorer")
+    record = read_record(path, what="a model card", known_format=FORMAT, max_bytes=MAX_CARD_BYTES)
     try:
         return check_card(Card(**record))
     except (TypeError, ValueError, AttributeError, OverflowError) as error:

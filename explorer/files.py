@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 
 class DamagedFile(ValueError):
@@ -53,3 +55,20 @@ def read_checked(path: Path, *, expected_sha256: str, max_bytes: int) -> bytes:
             f"{path} is damaged: its sha256 is {found[:12]}…, it should be {expected_sha256[:12]}…; get the file again"
         )
     return content
+
+
+def read_record(path: Path, *, what: str, known_format: int, max_bytes: int) -> dict[str, Any]:
+    """A JSON file of ours with a format number; what names it in the message ("a model card").
+
+    Raises DamagedFile if the file is missing, too large, no such record or of a format we do not know.
+    """
+    content = read_bounded(path, max_bytes=max_bytes)
+    try:
+        record = json.loads(content)
+        given = record["format"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DamagedFile(f"{path} is not {what}: JSON with a format number was expected") from error
+    if given != known_format:
+        ways_out = f"this version reads format {known_format}: update Latent Explorer"
+        raise DamagedFile(f"{path} has format {given!r}; {ways_out}")
+    return record
