@@ -58,8 +58,11 @@ class Atlas:
     layers: tuple[dict[str, object], ...]
 
 
-def build(model: Model, x: np.ndarray, y: np.ndarray, *, seed: int = 0) -> Atlas:
-    """The atlas of model on held-out images x (uint8 [N, C, H, W]) with labels y (uint8 [N])."""
+def build(model: Model, x: np.ndarray, y: np.ndarray, *, seed: int = 0, order: np.ndarray | None = None) -> Atlas:
+    """The atlas of model on held-out images x (uint8 [N, C, H, W]) with labels y (uint8 [N]).
+
+    order: the dimensions, most active first, where that is known from more images than these.
+    """
     unit = x.astype(np.float32) / 255
     posterior: Arrays = {}
     if model.card.model == "vae":
@@ -70,14 +73,18 @@ def build(model: Model, x: np.ndarray, y: np.ndarray, *, seed: int = 0) -> Atlas
         codes = model.encode(unit)
     return Atlas(
         images={"images": x},
-        codes={**code_arrays(codes, seed=seed), "labels": y, "kl_per_dim": kl_per_dim(codes, posterior)},
+        codes={
+            **code_arrays(codes, seed=seed, order=latent.by_activity(codes) if order is None else order),
+            "labels": y,
+            "kl_per_dim": kl_per_dim(codes, posterior),
+        },
         decoder=decoder_arrays(model, codes, seed=seed),
         posterior=posterior,
         layers=decoder_layers(model),
     )
 
 
-def code_arrays(codes: np.ndarray, *, seed: int) -> Arrays:
+def code_arrays(codes: np.ndarray, *, seed: int, order: np.ndarray) -> Arrays:
     pca = projection.fit_pca(codes)
     umap = projection.umap(codes, seed=seed)
     mixture = latent.fit_mixture(codes, seed=seed)
@@ -86,7 +93,7 @@ def code_arrays(codes: np.ndarray, *, seed: int) -> Arrays:
         "umap": umap.astype(np.float16),  # a picture: a thousandth of its width is less than a pixel
         "quantiles": short(latent.quantile_table(codes)),
         "activity": codes.var(axis=0),
-        "order": latent.by_activity(codes).astype(np.int32),
+        "order": order.astype(np.int32),
         "pca_mean": pca.mean,
         "pca_components": pca.components,
         "pca_explained": pca.explained,

@@ -42,7 +42,11 @@ def make(root: Path, dataset_name: str, model_name: str, latent_dim: int) -> str
     card = save(name, dataset, model_name, module, history)
     shown = slice(0, HELD_OUT[dataset_name])
     made = atlas.build(
-        Model(module.eval(), card), np.ascontiguousarray(dataset.x_test[shown]), dataset.y_test[shown], seed=SEED
+        Model(module.eval(), card),
+        np.ascontiguousarray(dataset.x_test[shown]),
+        dataset.y_test[shown],
+        seed=SEED,
+        order=np.arange(latent_dim),  # train() has numbered them so, by all test images
     )
     atlas.save(made, checkpoints.PRETRAINED / name, images_folder=checkpoints.PRETRAINED)
     return f"{name}: recon {card.test_recon:.2f} (sampled {card.test_recon_sampled:.2f}), KL {card.test_kl:.2f}"

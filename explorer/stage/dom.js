@@ -81,6 +81,30 @@ export function choice(label, options, chosen, onChoose, shortLabel = null) {
   return { element: h('div', { class: 'switch' }, h('span', { class: 'label', 'data-short': shortLabel }, label), group), show };
 }
 
+/**
+ * A row of images to press: one stop of the Tab key, arrow keys within.
+ * @param {string} className
+ * @param {HTMLCanvasElement[]} canvases
+ * @param {(index: number) => void} onChoose
+ */
+export function strip(className, canvases, onChoose) {
+  const buttons = canvases.map((canvas, i) => h('button', {
+    type: 'button', class: 'bare', tabindex: i ? -1 : 0, title: 'Put the probe here',
+    'aria-label': `${canvas.getAttribute('aria-label')}: put the probe here`, onclick: () => onChoose(i),
+  }, canvas));
+  const element = h('span', { class: `strip ${className}`, role: 'group' }, ...buttons);
+  element.addEventListener('keydown', (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const next = step && buttons[buttons.indexOf(event.target) + step];
+    if (!next) return;
+    event.preventDefault();
+    event.target.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  });
+  return element;
+}
+
 /** Round for the eye: three significant digits, no exponent in the usual range. */
 export function short(value) {
   const size = Math.abs(value);

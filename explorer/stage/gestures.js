@@ -1,12 +1,13 @@
 /**
  * Gestures on a map, told in the plane's own units:
- * on.hover(x, y), on.press(x, y), on.drag(x, y), on.pick(index), on.moveMark(key, x, y), on.key(event).
+ * on.hover(x, y), on.press(x, y, first), on.drag(x, y), on.pick(index), on.moveMark(key, x, y), on.key(event),
+ * on.undoPress() when two presses were a double click; first is false for the second of two.
  * on.key says whether it made use of the key. Zooming and panning need nobody else.
  */
 
 import { onMove } from './dom.js';
 
-const FAR_PX = 4;
+const FAR_PX = 4, DOUBLE_MS = 500;
 
 /**
  * @param {import('./map.js').LatentMap} map
@@ -16,7 +17,7 @@ export function listenTo(map, on) {
   const { element } = map;
   /** @type {Map<number, number[]>} where each pressed pointer is, in pixels */
   const pointers = new Map();
-  let gesture = null;
+  let gesture = null, lastPress = -Infinity;
 
   const place = (event) => {
     const box = element.getBoundingClientRect();
@@ -29,7 +30,9 @@ export function listenTo(map, on) {
     element.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, at);
     gesture = pointers.size > 1 ? { kind: 'pinch' } : started(map, event, at);
-    if (gesture.kind === 'probe') on.press(...map.toPlane(...at));
+    if (gesture.kind !== 'probe') return;
+    on.press(...map.toPlane(...at), event.timeStamp - lastPress > DOUBLE_MS);
+    lastPress = event.timeStamp;
   });
 
   onMove(element, (event) => {
@@ -57,14 +60,16 @@ export function listenTo(map, on) {
   element.addEventListener('pointercancel', released);
 
   element.addEventListener('dblclick', (event) => {
-    if (map.view && !event.target.closest('button')) map.resetZoom();
+    if (!map.view || event.target.closest('button')) return;
+    map.resetZoom();
+    on.undoPress();
   });
   element.addEventListener('contextmenu', (event) => event.preventDefault());
   element.addEventListener('wheel', (event) => wheeled(map, event, place(event)), { passive: false });
   element.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const zoom = { '+': 1.5, '=': 1.5, '-': 1 / 1.5, 0: 0 }[event.key];
-    if (zoom !== undefined) map.zoomBy(zoom);
+    if (zoom !== undefined) map.zoomBy(zoom, ...map.probePixels());
     else if (!on.key(event)) return;
     event.preventDefault();
     event.stopPropagation();
@@ -93,11 +98,17 @@ function pinch(map, last, at, other) {
   if (span(last) > 0) map.zoomBy(span(at) / span(last), (at[0] + other[0]) / 2, (at[1] + other[1]) / 2);
 }
 
-/** The wheel zooms; when all is shown already, turning it back scrolls the page. */
+/** The wheel zooms; while all is shown, turning it back scrolls the page down, and a page scrolled down comes up first. */
 function wheeled(map, event, at) {
-  if (!map.view || (event.deltaY > 0 && map.zoom.scale <= 1)) return;
+  if (!map.view || (map.zoom.scale <= 1 && (event.deltaY > 0 || isScrolled(map.element)))) return;
   event.preventDefault();
   const factor = Math.exp(-Math.max(-100, Math.min(100, event.deltaY)) / 250);
   if (map.zoom.scale * factor < 1) map.resetZoom();
   else map.zoomBy(factor, ...at);
+}
+
+/** Whether something around the element is scrolled down, also beyond its shadow root. */
+function isScrolled(element) {
+  for (let node = element; node; node = node.parentNode ?? node.host) if (node.scrollTop > 0) return true;
+  return false;
 }

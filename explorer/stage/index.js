@@ -6,8 +6,13 @@
 /** @type {WeakMap<Element, Promise<import('./stage.js').Stage>>} */
 const mounted = new WeakMap();
 
+/** Streamlit fetches the styles beside this module; colours read before they are here would be the wrong ones. */
+async function styled(host) {
+  while (host.isConnected && !getComputedStyle(host).getPropertyValue('--paper')) await new Promise(requestAnimationFrame);
+}
+
 async function mount(host, { catalogue, modules }) {
-  const { Stage } = await import(new URL(`${modules}/stage.js`, document.baseURI));
+  const [{ Stage }] = await Promise.all([import(new URL(`${modules}/stage.js`, document.baseURI)), styled(host)]);
   return new Stage(host, catalogue, document.baseURI);
 }
 

@@ -17,7 +17,7 @@ export function makeInspect({ onImage }) {
     h('header', {}, h('h2', {}, 'One image'), about,
       button('Previous', () => (index + n - 1) % n), button('Next', () => (index + 1) % n)),
     tiles,
-    h('p', { class: 'tools about' }, 'Press a point on a map to see its image here.'));
+    h('p', { class: 'tools about' }, 'Ringed on the maps. Press a point to see its image here.'));
 
   /** @param {Array<{kind: string, title: string, atlas: any}>} models  left and right */
   function show(models, newIndex, classes) {

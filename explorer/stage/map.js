@@ -12,7 +12,6 @@ import { listenTo } from './gestures.js';
 const MARGIN = { left: 34, right: 8, top: 8, bottom: 20 };
 const TOUCH_PX = 7;
 const MARK_PX = 13;
-const MAX_STRETCH = 1.5;
 const MAX_ZOOM = 60, MIN_ZOOM = 0.25;
 
 export class LatentMap {
@@ -78,6 +77,12 @@ export class LatentMap {
     this.draw();
   }
 
+  /** Where the probe is, for a zoom that keeps it in sight. */
+  probePixels() {
+    const { probe } = this.state.marks;
+    return probe ? this.toPixels(...probe) : [this.width / 2, this.height / 2];
+  }
+
   /** Units of the plane a pixel. */
   unit() {
     const { x, y } = this.extent;
@@ -134,23 +139,10 @@ export class LatentMap {
     const context = this.clear(this.behind);
     const { grid } = this.state;
     if (grid) {
-      context.imageSmoothingEnabled = true;
-      for (const cell of grid.cells) {
-        if (!cell.done) continue;
-        this.drawCell(context, grid, cell);
-      }
+      const [left, bottom] = this.toPixels(0, 0), [right, top] = this.toPixels(1, 1);
+      context.drawImage(grid.sprite, left, top, right - left, bottom - top);
     }
     this.drawAxes(context);
-  }
-
-  /** One image of the grid in its cell: stretched a little where the cell is long, never out of shape. */
-  drawCell(context, { sprite, side }, cell) {
-    const [x0, y1] = this.toPixels(cell.x0, cell.y0), [x1, y0] = this.toPixels(cell.x1, cell.y1);
-    if (x1 < 0 || y1 < 0 || x0 > this.width || y0 > this.height) return;
-    const width = Math.min(x1 - x0, MAX_STRETCH * (y1 - y0)), height = Math.min(y1 - y0, MAX_STRETCH * (x1 - x0));
-    const [px, py] = this.toPixels(cell.x, cell.y);
-    const left = Math.min(x1 - width, Math.max(x0, px - width / 2)), top = Math.min(y1 - height, Math.max(y0, py - height / 2));
-    context.drawImage(sprite, cell.left, cell.top, side[0], side[1], left, top, width + 0.5, height + 0.5);
   }
 
   drawAxes(context) {
@@ -186,7 +178,7 @@ export class LatentMap {
     const inks = colours.map(rgbOf);
     const [ux, uy] = this.unit(), [cx, cy] = this.centre();
     for (const chosen of selectedClass === null ? [null] : [false, true]) {
-      const alpha = chosen === false ? 0.07 : grid ? 0.55 : 0.8;
+      const alpha = chosen === false ? 0.07 : grid ? 0.3 : 0.8;
       for (let i = 0; i < x.length; i++) {
         if (chosen !== null && (labels[i] === selectedClass) !== chosen) continue;
         const px = cx + (x[i] - this.zoom.x) / ux, py = cy - (y[i] - this.zoom.y) / uy;

@@ -9,13 +9,15 @@ const ADDRESS_DELAY_MS = 150;
 export function makeNotices() {
   const element = h('div', { class: 'notices', role: 'alert' });
 
-  function say(text) {
+  /** brief: gone again with the next thing that works. */
+  function say(text, { brief = false } = {}) {
     if ([...element.children].some((shown) => shown.firstChild.textContent === text)) return;
-    const item = h('p', {}, h('span', {}, text),
+    const item = h('p', { 'data-brief': brief }, h('span', {}, text),
       h('button', { type: 'button', 'aria-label': 'Close this message', onclick: () => item.remove() }, '×'));
     element.append(item);
   }
-  return { element, say };
+  const settle = () => element.querySelectorAll('[data-brief]').forEach((item) => item.remove());
+  return { element, say, settle };
 }
 
 /** Keeps the state in the page's address, without a rerun and not more often than browsers allow. */

@@ -1,11 +1,11 @@
 /** One model on the stage: its map, what it decodes at the probe, the nearest real image, its sliders. */
 
 import { imageOf } from './atlas.js';
-import { h, paint, pictureCanvas, setText } from './dom.js';
+import { h, paint, pictureCanvas, setText, short } from './dom.js';
 import { codeAtQuantile, codeOf, nearestCode, shareNearer } from './latent.js';
 import { LatentMap } from './map.js';
 import { Sliders } from './sliders.js';
-import { makeView, percent } from './views.js';
+import { byQuantile, makeView, percent } from './views.js';
 
 const TITLES = { ae: 'Autoencoder', vae: 'Variational autoencoder' };
 const HINT = 'Arrow keys move the probe, Enter looks at the nearest image, A and B set the ends of the walk, plus and minus zoom, Escape lets go of the probe.';
@@ -15,7 +15,7 @@ export class Panel {
   /**
    * @param {{side: 'left'|'right', on: Record<string, Function>}} options
    *   on.model(name), on.axes(places), on.code(z, options), on.pin(), on.pick(index), on.mark(key, z), on.end(key),
-   *   on.reset(), on.mean(), on.random(), on.problem(text)
+   *   on.reset(), on.mean(), on.random(), on.problem(text), on.beforePress(), on.undoPress()
    */
   constructor({ side, on }) {
     this.side = side;
@@ -116,10 +116,11 @@ export class Panel {
     this.chooser.replaceChildren(...models.map((model) => h('option', { value: model.name, selected: model.name === chosen }, text(model))));
   }
 
-  /** raw, pca or umap; axes are places in the order of activity. */
-  setView(kind, axes) {
+  /** kind: raw, pca or umap; axes: places in the order of activity; quantile: whether the axes count quantiles. */
+  setView(kind, axes, quantile) {
     const dims = axes.map((place) => this.atlas.order[Math.min(place, this.atlas.d - 1)]);
-    this.view = makeView(this.atlas, kind, dims);
+    const view = makeView(this.atlas, kind, dims);
+    this.view = quantile && view.quantiles ? byQuantile(view) : view;
     this.map.setView(this.view);
     const { points, neighbours } = this.atlas.model.trust;
     const snaps = this.view.snaps ? 'UMAP cannot be run backwards: the probe snaps to the nearest code. ' : '';
@@ -148,7 +149,8 @@ export class Panel {
     const { index, distance } = nearestCode(this.atlas, z);
     if (index !== this.nearestIndex) this.showNearest(index);
     const share = shareNearer(this.atlas, distance);
-    setText(this.hole, `farther from any code than ${percent(share)} of real images`);
+    const usual = distance / this.atlas.distances[this.atlas.distances.length >> 1];
+    setText(this.hole, `${share >= HOLE ? 'A hole: ' : ''}farther from any code than ${percent(share)} of real images (${short(usual)} times the usual distance)`);
     this.hole.classList.toggle('far', share >= HOLE);
     this.sliders.set(z);
     this.map.setMarks({ probe: this.view.fromCode(z), nearest: this.view.fromCode(codeOf(this.atlas, index)) });
@@ -169,7 +171,11 @@ export class Panel {
     const at = (x, y) => this.view.toCode(x, y, this.base);
     return {
       hover: (x, y) => this.on.code(at(x, y), { pin: false }),
-      press: (x, y) => this.on.code(at(x, y), { pin: true }),
+      press: (x, y, first) => {
+        if (first) this.on.beforePress();
+        this.on.code(at(x, y), { pin: true });
+      },
+      undoPress: () => this.on.undoPress(),
       drag: (x, y) => this.on.code(at(x, y), { pin: true }),
       pick: (index) => this.on.pick(index),
       moveMark: (key, x, y) => this.on.mark(key, this.view.toCode(x, y, this.markCode(key))),

@@ -1,21 +1,23 @@
 /** Rows of ten samples from the same random numbers: an AE from N(0, I) and from its fitted mixture, a VAE from N(0, I). */
 
-import { h, paint, pictureCanvas } from './dom.js';
+import { h, paint, pictureCanvas, strip } from './dom.js';
 import { draws, fromMixture } from './random.js';
 
 const COUNT = 10;
 
 /**
- * @param {{slices: any, onSeed: (seed: number) => void, onPick: (side: string, z: Float64Array) => void}} options
+ * @param {{slices: any, onSeed: (seed: number) => void, onPick: (side: string, z: Float64Array) => void,
+ *          onProblem: (text: string) => void, onMoreDimensions: (d: number) => void}} options
  */
-export function makeSamples({ slices, onSeed, onPick }) {
+export function makeSamples({ slices, onSeed, onPick, onProblem, onMoreDimensions }) {
   const rows = h('div', { class: 'rows' });
   const seedBox = h('input', { class: 'value', type: 'text', inputmode: 'numeric', 'aria-label': 'Seed of the samples' });
   const again = h('button', { type: 'button' }, 'Resample');
+  const why = h('p', { class: 'tools about' });
   const element = h('section', { class: 'block', 'aria-label': 'Samples' },
     h('header', {}, h('h2', {}, 'Samples'), h('span', { class: 'about' }, 'same random numbers'),
       h('label', { class: 'seed' }, 'seed ', seedBox), again),
-    rows);
+    rows, why);
 
   let seed = 0;
   again.addEventListener('click', () => onSeed((seed + 1) % 2 ** 32));
@@ -23,12 +25,16 @@ export function makeSamples({ slices, onSeed, onPick }) {
   seedBox.addEventListener('change', () => {
     const typed = Number(seedBox.value);
     if (/^\d+$/.test(seedBox.value.trim()) && typed < 2 ** 32) onSeed(typed);
-    else seedBox.value = String(seed);
+    else {
+      onProblem(`The seed must be a whole number from 0 to 4,294,967,295, got “${seedBox.value.slice(0, 20)}”.`);
+      seedBox.value = String(seed);
+    }
   });
 
   /** @param {Array<{side: string, kind: string, title: string, atlas: any}>} models  left and right */
-  function show(models, newSeed) {
+  function show(models, newSeed, dimensions) {
     seed = newSeed;
+    explain(why, models, dimensions, onMoreDimensions);
     seedBox.value = String(seed);
     const numbers = draws(seed, COUNT, models[0].atlas.d);
     const made = models.flatMap((model) => distributions(model)).map((row) => makeRow(row, numbers, onPick));
@@ -43,6 +49,14 @@ export function makeSamples({ slices, onSeed, onPick }) {
   return { element, show };
 }
 
+/** Why the rows differ, or where they do. */
+function explain(why, models, dimensions, onMoreDimensions) {
+  const most = Math.max(...dimensions);
+  const more = models[0].atlas.d < most;
+  why.replaceChildren(more ? 'The rows differ more in more dimensions. ' : 'An AE was never told where its codes should lie. The mixture is fitted to them afterwards: then it can sample too.');
+  if (more) why.append(h('button', { type: 'button', onclick: () => onMoreDimensions(most) }, `See it at ${most} dimensions`));
+}
+
 /** The distributions a model is sampled from. What an AE lacks is a known one, so it is shown with and without help. */
 function distributions({ side, kind, title, atlas }) {
   const prior = { side, kind, title, atlas, from: 'N(0, I)', code: ({ eps }) => eps };
@@ -53,11 +67,9 @@ function distributions({ side, kind, title, atlas }) {
 function makeRow({ side, kind, title, atlas, from, code }, numbers, onPick) {
   const [, height, width] = atlas.shape;
   const canvases = numbers.map((_, i) => pictureCanvas(`${kind} sample ${i + 1} from ${from}`, { width, height }));
-  const buttons = canvases.map((canvas, i) =>
-    h('button', { type: 'button', class: 'bare', title: 'Put the probe here', onclick: () => onPick(side, code(numbers[i])) }, canvas));
   return {
     element: h('div', { class: `row ${atlas.model.model}` },
-      h('span', { class: 'row-name' }, h('b', {}, title), ` from ${from}`), h('span', { class: 'strip ten' }, ...buttons)),
+      h('span', { class: 'row-name' }, h('b', {}, title), ` from ${from}`), strip('ten', canvases, (i) => onPick(side, code(numbers[i])))),
     work: canvases.map((canvas, i) => () => paint(canvas, atlas.decoder.decode(code(numbers[i])), atlas.shape, 255)),
   };
 }

@@ -16,6 +16,7 @@ import { makeSlices } from './slices.js';
 import { defaultPair, dimensionsOf, FRESH, modelsFor, readState } from './state.js';
 import { makeBridge, makeLegend, makeSwitches } from './switches.js';
 import { makeWalk } from './walk.js';
+import { makeWords } from './words.js';
 
 const SIDES = ['left', 'right'];
 
@@ -52,6 +53,8 @@ export class Stage {
     this.samples = makeSamples({
       slices: this.slices,
       onSeed: (seed) => this.change({ seed }),
+      onProblem: (text) => this.notices.say(text, { brief: true }),
+      onMoreDimensions: (d) => this.choosePair({ d }),
       onPick: (side, z) => this.setCode(side, z, { pin: true }),
     });
     this.walk = makeWalk({
@@ -76,7 +79,7 @@ export class Stage {
       this.switches.element, this.notices.element,
       h('div', { class: 'panels' }, this.panels.left.element, this.bridge.element, this.panels.right.element),
       h('div', { class: 'blocks' }, this.samples.element, this.walk.element, this.inspect.element),
-      this.spoken);
+      makeWords(), this.spoken);
   }
 
   panelEvents(side) {
@@ -86,13 +89,15 @@ export class Stage {
       code: (z, options) => {
         if (options.pin || this.state.z === null) this.setCode(side, z, options);
       },
-      pick: (image) => this.change({ image }),
+      pick: (image) => this.pick(image),
+      beforePress: () => { this.before = { z: this.state.z, zr: this.state.zr, image: this.state.image }; },
+      undoPress: () => this.undoPress(),
       mark: (key, z) => this.moveEnd(side, key, z),
       end: (key) => this.setEnd(key, 'probe'),
       reset: () => this.reset(),
       mean: () => this.setCode(side, meanCode(this.panels[side].atlas), { pin: true }),
       random: () => this.randomCode(side),
-      problem: this.notices.say,
+      problem: (text) => this.notices.say(text, { brief: true }),
     };
   }
 
@@ -185,14 +190,15 @@ export class Stage {
     const { left, right } = this.panels;
     this.showSwitches();
     if (!left.atlas || !right.atlas) return;
-    if (any('view', 'axes')) for (const panel of [left, right]) panel.setView(this.state.view, this.state.axes);
-    if (any('class', 'view', 'axes')) this.showClasses();
-    if (any('view', 'axes', 'link')) this.showProbe();
-    if (any('seed')) this.samples.show(this.described(), this.state.seed);
+    const moved = any('view', 'axes', 'behind');
+    if (moved) for (const panel of [left, right]) panel.setView(this.state.view, this.state.axes, this.state.behind === 'grid');
+    if (moved || any('class')) this.showClasses();
+    if (moved || any('link')) this.showProbe();
+    if (any('seed')) this.samples.show(this.described(), this.state.seed, dimensionsOf(this.catalogue, this.state.data));
     if (any('image')) this.inspect.show(this.described(), this.state.image, this.classes());
-    if (any('a', 'b', 'walk', 'view', 'axes')) this.showWalk();
-    if (any('image', 'view', 'axes')) for (const panel of [left, right]) panel.map.setMarks({ image: panel.view.fromCode(codeOf(panel.atlas, this.state.image)) });
-    if (any('behind', 'view', 'axes')) this.showGrid();
+    if (moved || any('a', 'b', 'walk')) this.showWalk();
+    if (moved || any('image')) for (const panel of [left, right]) panel.map.setMarks({ image: panel.view.fromCode(codeOf(panel.atlas, this.state.image)) });
+    if (moved) this.showGrid();
   }
 
   showSwitches() {
@@ -225,6 +231,7 @@ export class Stage {
   /** Put one side's probe on a code; the other goes along if they are linked. */
   setCode(side, z, { pin, spoken = false }) {
     this.walk.stop();
+    this.notices.settle();
     const panel = this.panels[side], other = this.panels[side === 'left' ? 'right' : 'left'];
     panel.setCode(z);
     if (this.linked()) other.setCode(this.settle(other, link(panel.atlas, other.atlas, z)));
@@ -242,6 +249,20 @@ export class Stage {
     this.panels.left.setCode(left);
     this.panels.right.setCode(right);
     this.setPinned(true);
+  }
+
+  /** Look at one image: below, and with each probe on its code in its own model. */
+  pick(image) {
+    this.change({ image });
+    this.place(SIDES.map((side) => codeOf(this.panels[side].atlas, image)));
+  }
+
+  /** The presses were a double click, which asks for the whole map and for nothing else. */
+  undoPress() {
+    this.change(this.before);
+    this.restoreProbe();
+    this.showProbe();
+    this.showPin();
   }
 
   setPinned(pinned) {
@@ -330,7 +351,7 @@ export class Stage {
   showGrid() {
     SIDES.forEach((side) => {
       const { map, view, atlas, base } = this.panels[side];
-      if (this.state.behind !== 'grid' || !view.atQuantiles) {
+      if (this.state.behind !== 'grid' || !view.quantiles) {
         this.slices.stop(`grid ${side}`);
         if (map.state.grid) map.set({ grid: null });
         return;

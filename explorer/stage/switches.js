@@ -42,7 +42,7 @@ export function makeBridge({ onLink, onPin }) {
     link.setAttribute('aria-pressed', String(linked));
     pin.setAttribute('aria-pressed', String(pinned));
     setText(linkText, linked ? 'linked by quantile' : 'free');
-    setText(pinText, pinned ? 'pinned (Esc frees)' : 'follows the pointer');
+    setText(pinText, pinned ? 'pinned: press to free' : 'follows the pointer');
   }
   return { element: h('div', { class: 'bridge' }, link, linkText, pin, pinText), show };
 }

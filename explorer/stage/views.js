@@ -1,6 +1,6 @@
 /** The three pictures of a code space: raw dimensions, PCA, UMAP. Each maps points of the plane to codes and back. */
 
-import { codeOf, nearestCode, valueAt } from './latent.js';
+import { codeOf, nearestCode, quantileOf, valueAt } from './latent.js';
 
 /**
  * @typedef {Object} View
@@ -12,12 +12,32 @@ import { codeOf, nearestCode, valueAt } from './latent.js';
  * @property {[string, string]} names  of the axes
  * @property {number} trust  trustworthiness of the picture, in [0, 1]
  * @property {boolean} snaps  whether toCode can only give codes of images
- * @property {((u: number, v: number) => [number, number])|null} atQuantiles  the point at two quantiles
+ * @property {{of: (x: number, y: number) => [number, number], at: (u: number, v: number) => [number, number]}|null}
+ *     quantiles  of a point's two coordinates, and the way back; null where they mean nothing
  */
 
 /** @returns {View} */
 export function makeView(atlas, kind, axes) {
   return { raw: rawView, pca: pcaView, umap: umapView }[kind](atlas, axes);
+}
+
+/**
+ * The same view with quantiles for coordinates: every twentieth of an axis holds a twentieth of the codes, so a grid of
+ * equal squares is a grid of equal quantiles, and linked probes stand at the same place in both maps.
+ * @param {View} view  one with quantiles
+ * @returns {View}
+ */
+export function byQuantile(view) {
+  const x = new Float32Array(view.x.length), y = new Float32Array(view.y.length);
+  for (let i = 0; i < x.length; i++) [x[i], y[i]] = view.quantiles.of(view.x[i], view.y[i]);
+  return {
+    ...view,
+    x,
+    y,
+    toCode: (u, v, base) => view.toCode(...view.quantiles.at(u, v), base),
+    fromCode: (z) => view.quantiles.of(...view.fromCode(z)),
+    names: view.names.map((name) => `${name}, by quantile`),
+  };
 }
 
 function column(values, step, offset, n) {
@@ -40,7 +60,10 @@ function rawView(atlas, [across, up]) {
     names: [`z${across + 1}`, `z${up + 1}`],
     trust: atlas.trust.raw[across * atlas.d + up],
     snaps: false,
-    atQuantiles: (u, v) => [valueAt(atlas, across, u), valueAt(atlas, up, v)],
+    quantiles: {
+      of: (x, y) => [quantileOf(atlas, across, x), quantileOf(atlas, up, y)],
+      at: (u, v) => [valueAt(atlas, across, u), valueAt(atlas, up, v)],
+    },
   };
 }
 
@@ -57,7 +80,7 @@ function pcaView(atlas) {
   const x = new Float32Array(atlas.n), y = new Float32Array(atlas.n);
   for (let i = 0; i < atlas.n; i++) [x[i], y[i]] = fromCode(atlas.codes.subarray(i * d, (i + 1) * d));
   const sorted = [Float32Array.from(x).sort(), Float32Array.from(y).sort()];
-  const at = (values, u) => values[Math.round(u * (values.length - 1))];
+  const tables = { quantiles: { shape: [2, atlas.n], data: joined(...sorted) } };
   return {
     x,
     y,
@@ -69,8 +92,18 @@ function pcaView(atlas) {
     names: [`PC1 (${percent(share[0])} of variance)`, `PC2 (${percent(share[1])})`],
     trust: atlas.trust.pca,
     snaps: false,
-    atQuantiles: (u, v) => [at(sorted[0], u), at(sorted[1], v)],
+    quantiles: {
+      of: (px, py) => [quantileOf(tables, 0, px), quantileOf(tables, 1, py)],
+      at: (u, v) => [valueAt(tables, 0, u), valueAt(tables, 1, v)],
+    },
   };
+}
+
+function joined(first, second) {
+  const both = new Float32Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
 }
 
 function umapView(atlas) {
@@ -86,7 +119,7 @@ function umapView(atlas) {
     names: ['UMAP 1 (no unit)', 'UMAP 2 (no unit)'],
     trust: atlas.trust.umap,
     snaps: true,
-    atQuantiles: null,
+    quantiles: null,
   };
 }
 

@@ -1,6 +1,6 @@
 /** The walk from A to B: eleven frames for each model, a play button, and the norm along the way. */
 
-import { choice, h, paint, pictureCanvas, setText, short } from './dom.js';
+import { choice, h, paint, pictureCanvas, setText, short, strip } from './dom.js';
 import { norm, pathPoint } from './latent.js';
 import { CHOICES } from './state.js';
 
@@ -27,10 +27,10 @@ export function makeWalk({ slices, onKind, onEnd, onPlace }) {
 
   /** Both models' rows; called when a model changes. */
   function showModels(newModels) {
-    models = newModels.map((model) => ({ ...model, canvases: makeFrames(model, (t) => place(t)) }));
+    models = newModels.map((model) => ({ ...model, canvases: makeFrames(model) }));
     rows.replaceChildren(...models.map(({ title, atlas, canvases }) =>
       h('div', { class: `row ${atlas.model.model}` }, h('span', { class: 'row-name' }, h('b', {}, title)),
-        h('span', { class: 'strip eleven' }, ...canvases.map(({ button }) => button)))));
+        strip('eleven', canvases, (i) => place(i / (FRAMES - 1))))));
   }
 
   /** New ends or another kind of path. ways: [[a, b] of the left model, [a, b] of the right]. */
@@ -41,7 +41,7 @@ export function makeWalk({ slices, onKind, onEnd, onPlace }) {
     let left = FRAMES;
     slices.run('walk', () => {
       models.forEach(({ atlas, canvases }, side) =>
-        paint(canvases[cursor].canvas, atlas.decoder.decode(at(side, cursor / (FRAMES - 1))), atlas.shape, 255));
+        paint(canvases[cursor], atlas.decoder.decode(at(side, cursor / (FRAMES - 1))), atlas.shape, 255));
       cursor = (cursor + 1) % FRAMES;
       return --left > 0;
     });
@@ -84,13 +84,9 @@ export function makeWalk({ slices, onKind, onEnd, onPlace }) {
   return { element, showModels, showPath, points, stop };
 }
 
-function makeFrames({ kind, atlas }, onChoose) {
+function makeFrames({ kind, atlas }) {
   const [, height, width] = atlas.shape;
-  return Array.from({ length: FRAMES }, (_, i) => {
-    const canvas = pictureCanvas(`${kind} walk frame ${i + 1}`, { width, height });
-    const choose = () => onChoose(i / (FRAMES - 1));
-    return { canvas, button: h('button', { type: 'button', class: 'bare', title: 'Put the probe here', onclick: choose }, canvas) };
-  });
+  return Array.from({ length: FRAMES }, (_, i) => pictureCanvas(`${kind} walk frame ${i + 1}`, { width, height }));
 }
 
 function normChart(title, atlas, normAt) {

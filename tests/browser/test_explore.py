@@ -97,6 +97,8 @@ def test_a_click_on_a_data_point_shows_that_image_in_both_models(open_page: Open
     press(page, "AE", *((codes[lonely] - offset) / slope))
     block = page.get_by_role("region", name="One image in both models")
     expect(block).to_contain_text(f"test image {lonely},")
+    for kind in ("ae", "vae"):
+        assert np.allclose(code(page, kind.upper(), 2), codes_of(f"mnist-{kind}-2")[lonely], atol=1e-4)
     images = atlas.load(checkpoints.PRETRAINED / "mnist-ae-2").images["images"]
     assert np.array_equal(pixels(page, "Original image"), images[lonely].ravel())
     x = images[lonely].ravel() / 255
@@ -138,9 +140,9 @@ def test_samples_are_the_same_for_the_same_seed_and_use_the_same_random_numbers(
     first.get_by_role("button", name="Resample").click()
     assert not set(read(first)) & set(read(second))
     expect(first.get_by_role("textbox", name="Seed of the samples")).to_have_value("8")
-    second.get_by_role("button", name="AE sample 1 from N(0, I)", exact=True).click()
+    second.get_by_role("button", name="AE sample 1 from N(0, I): put the probe here", exact=True).click()
     eps = code(second, "AE", 16)
-    second.get_by_role("button", name="VAE sample 1 from N(0, I)", exact=True).click()
+    second.get_by_role("button", name="VAE sample 1 from N(0, I): put the probe here", exact=True).click()
     assert np.array_equal(code(second, "VAE", 16), eps)
 
 
@@ -336,6 +338,42 @@ def test_the_map_zooms_pans_and_shows_all_again(open_page: OpenPage) -> None:
     page.mouse.dblclick(box["x"] + 60, box["y"] + 200)
     page.keyboard.press("Escape")
     assert np.allclose(scale(page, "AE")[1], whole, rtol=1e-3)
+
+
+def test_by_quantile_linked_probes_stand_at_the_same_place_of_both_grids(open_page: OpenPage) -> None:
+    page = open_page("?behind=grid")
+    for name, side in (("mnist-ae-2", "AE"), ("mnist-vae-2", "VAE")):
+        codes = codes_of(name)
+        low, high = scale_of_quantiles(page, side, codes)
+        assert np.allclose(low, [0.3, 0.3], atol=0.08)
+        assert np.allclose(high, [0.7, 0.7], atol=0.08)
+
+
+def scale_of_quantiles(page: Page, kind: str, codes: np.ndarray) -> list[np.ndarray]:
+    """The shares of codes below what two places on a map decode, at 0.3 and at 0.7 of it both ways."""
+    found = []
+    for share in (0.3, 0.7):
+        move(page, kind, share, share)
+        found.append((codes < code(page, kind, 2)).mean(axis=0))
+    return found
+
+
+def test_a_double_click_shows_all_and_leaves_probe_and_image_as_they_were(open_page: OpenPage) -> None:
+    page = open_page("?z=1,2&image=5")
+    box = latent_map(page, "AE").bounding_box()
+    assert box
+    page.mouse.dblclick(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5)
+    assert np.array_equal(code(page, "AE", 2), [1, 2])
+    expect(page.get_by_role("region", name="One image in both models")).to_contain_text("test image 5,")
+
+
+def test_the_colours_are_those_of_the_page_also_after_going_back_and_forth(open_page: OpenPage) -> None:
+    page = open_page()
+    for _ in range(3):
+        page.goto("about:blank")
+        page.go_back()
+        page.locator('[data-ready="true"]').wait_for(state="attached")
+        assert page.locator(".stage").get_attribute("data-theme") == "light"
 
 
 def test_the_decoded_grid_fills_in_behind_the_points(open_page: OpenPage) -> None:
