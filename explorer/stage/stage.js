@@ -75,7 +75,7 @@ export class Stage {
     this.spoken = h('p', { class: 'only-spoken', 'aria-live': 'polite' });
     this.host.replaceChildren(
       h('header', { class: 'top' }, h('h1', {}, 'Latent ', h('span', { class: 'ae-ink' }, 'Ex'), h('span', { class: 'vae-ink' }, 'plorer')),
-        h('p', {}, 'Every point of a map is a code. Move over it: both decoders answer. Press to hold the probe there.'), this.legend.element),
+        h('p', {}, 'Move over a map: every point is a code, and both decoders answer. Press to hold the probe. Can you find a hole?'), this.legend.element),
       this.switches.element, this.notices.element,
       h('div', { class: 'panels' }, this.panels.left.element, this.bridge.element, this.panels.right.element),
       h('div', { class: 'blocks' }, this.samples.element, this.walk.element, this.inspect.element),
