@@ -1,4 +1,4 @@
-"""The real app and a real browser, started once for all tests here."""
+"""The real app and a real browser, started once for all tests here and then gone: other tests want asyncio."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from launch import BROWSER_FLAGS, serve
 OpenPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def app() -> Iterator[str]:
     with serve() as server:
         yield server.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find(), args=BROWSER_FLAGS)
