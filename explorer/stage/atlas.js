@@ -59,8 +59,6 @@ export async function loadAtlas(model, base) {
     umap: codes.umap.data,
     quantiles: codes.quantiles,
     order: codes.order.data,
-    activity: codes.activity.data,
-    klPerDim: codes.kl_per_dim.data,
     pcaMean: codes.pca_mean.data,
     pcaComponents: codes.pca_components.data,
     pcaExplained: codes.pca_explained.data,

@@ -105,6 +105,20 @@ export function strip(className, canvases, onChoose) {
   return element;
 }
 
+const SVG = 'http://www.w3.org/2000/svg';
+
+/** A small drawing of one shape, stretched to whatever place the styles give it; screen readers pass it by. */
+export function svgShape(width, height, tag, attributes) {
+  const svg = document.createElementNS(SVG, 'svg');
+  svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
+  svg.setAttribute('preserveAspectRatio', 'none');
+  svg.setAttribute('aria-hidden', 'true');
+  const shape = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) shape.setAttribute(name, value);
+  svg.append(shape);
+  return svg;
+}
+
 /** Round for the eye: three significant digits, no exponent in the usual range. */
 export function short(value) {
   const size = Math.abs(value);

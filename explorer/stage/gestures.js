@@ -62,7 +62,7 @@ export function listenTo(map, on) {
   element.addEventListener('dblclick', (event) => {
     if (!map.view || event.target.closest('button')) return;
     map.resetZoom();
-    on.undoPress();
+    if (gesture?.kind === 'probe') on.undoPress();
   });
   element.addEventListener('contextmenu', (event) => event.preventDefault());
   element.addEventListener('wheel', (event) => wheeled(map, event, place(event)), { passive: false });

@@ -19,7 +19,7 @@ export function makeInspect({ onImage }) {
     tiles,
     h('p', { class: 'tools about' }, 'Ringed on the maps. Press a point to see its image here.'));
 
-  /** @param {Array<{kind: string, title: string, atlas: any}>} models  left and right */
+  /** @param {Array<{kind: string, atlas: any}>} models  left and right */
   function show(models, newIndex, classes) {
     index = newIndex;
     const { atlas } = models[0];
@@ -37,14 +37,14 @@ export function makeInspect({ onImage }) {
   return { element, show };
 }
 
-function reconstruction({ kind, title, atlas }, index, bytes) {
+function reconstruction({ kind, atlas }, index, bytes) {
   const z = codeOf(atlas, index);
   const [, height, width] = atlas.shape;
   const canvas = pictureCanvas(`${kind} reconstruction`, { width, height });
   const error = reconError(atlas.decoder.logits(z), bytes);
   paint(canvas, atlas.decoder.decode(z), atlas.shape, 255);
   const code = Array.from(z.subarray(0, SHOWN_DIMS), short).join(', ') + (z.length > SHOWN_DIMS ? ', …' : '');
-  return tile(`by the ${title}`, canvas, [`error ${error.toFixed(1)} nats`, `code (${code})`], atlas.model.model);
+  return tile(`by the ${kind}`, canvas, [`error ${error.toFixed(1)} nats`, `code (${code})`], atlas.model.model);
 }
 
 function tile(title, canvas, lines, kind = '') {

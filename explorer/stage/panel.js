@@ -14,7 +14,7 @@ const HOLE = 0.95;
 export class Panel {
   /**
    * @param {{side: 'left'|'right', on: Record<string, Function>}} options
-   *   on.model(name), on.axes(places), on.code(z, options), on.pin(), on.pick(index), on.mark(key, z), on.end(key),
+   *   on.model(name), on.axes(places), on.code(z, options), on.pick(index), on.mark(key, z), on.end(key),
    *   on.reset(), on.mean(), on.random(), on.problem(text), on.beforePress(), on.undoPress()
    */
   constructor({ side, on }) {
@@ -35,7 +35,6 @@ export class Panel {
     this.figures = h('span', { class: 'figures' });
     this.message = h('p', { class: 'message', role: 'status' });
     this.mapPlace = h('div', { class: 'map-place' });
-    this.nearestTitle = h('figcaption', {}, 'nearest real image');
     this.hole = h('p', { class: 'hole' });
     this.axesPlace = h('span', { class: 'axes' });
     this.trust = h('span', { class: 'trust' });
@@ -48,7 +47,7 @@ export class Panel {
       h('div', { class: 'view' }, this.mapPlace,
         h('div', { class: 'images' },
           h('figure', { class: 'decoded' }, h('figcaption', {}, 'decoded at the probe'), this.decodedPlace),
-          h('figure', { class: 'nearest' }, this.nearestTitle, this.nearestPlace), this.hole)),
+          h('figure', { class: 'nearest' }, h('figcaption', {}, 'nearest real image'), this.nearestPlace), this.hole)),
       h('p', { class: 'under' }, this.axesPlace, this.trust),
       this.slidersPlace,
       h('p', { class: 'tools' },

@@ -31,15 +31,14 @@ export function makeSamples({ slices, onSeed, onPick, onProblem, onMoreDimension
     }
   });
 
-  /** @param {Array<{side: string, kind: string, title: string, atlas: any}>} models  left and right */
+  /** @param {Array<{side: string, kind: string, atlas: any}>} models  left and right */
   function show(models, newSeed, dimensions) {
     seed = newSeed;
     explain(why, models, dimensions, onMoreDimensions);
     seedBox.value = String(seed);
     const numbers = draws(seed, COUNT, models[0].atlas.d);
     const made = models.flatMap((model) => distributions(model)).map((row) => makeRow(row, numbers, onPick));
-    if (rows.childElementCount !== made.length) rows.replaceChildren(...made.map((row) => row.element));
-    else made.forEach((row, i) => rows.children[i].replaceWith(row.element));
+    rows.replaceChildren(...made.map((row) => row.element));
     const work = made.flatMap((row) => row.work);
     slices.run('samples', () => {
       work.shift()();
@@ -58,18 +57,18 @@ function explain(why, models, dimensions, onMoreDimensions) {
 }
 
 /** The distributions a model is sampled from. What an AE lacks is a known one, so it is shown with and without help. */
-function distributions({ side, kind, title, atlas }) {
-  const prior = { side, kind, title, atlas, from: 'N(0, I)', code: ({ eps }) => eps };
-  const mixture = { side, kind, title, atlas, from: 'a mixture fitted to its codes', code: (draw) => fromMixture(atlas, draw) };
+function distributions({ side, kind, atlas }) {
+  const prior = { side, kind, atlas, from: 'N(0, I)', code: ({ eps }) => eps };
+  const mixture = { side, kind, atlas, from: 'a mixture fitted to its codes', code: (draw) => fromMixture(atlas, draw) };
   return atlas.model.model === 'ae' ? [prior, mixture] : [prior];
 }
 
-function makeRow({ side, kind, title, atlas, from, code }, numbers, onPick) {
+function makeRow({ side, kind, atlas, from, code }, numbers, onPick) {
   const [, height, width] = atlas.shape;
   const canvases = numbers.map((_, i) => pictureCanvas(`${kind} sample ${i + 1} from ${from}`, { width, height }));
   return {
     element: h('div', { class: `row ${atlas.model.model}` },
-      h('span', { class: 'row-name' }, h('b', {}, title), ` from ${from}`), strip('ten', canvases, (i) => onPick(side, code(numbers[i])))),
+      h('span', { class: 'row-name' }, h('b', {}, kind), ` from ${from}`), strip('ten', canvases, (i) => onPick(side, code(numbers[i])))),
     work: canvases.map((canvas, i) => () => paint(canvas, atlas.decoder.decode(code(numbers[i])), atlas.shape, 255)),
   };
 }

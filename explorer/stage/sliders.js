@@ -1,6 +1,6 @@
 /** The sliders of one model: one a latent dimension, with the density of its codes on the track and a box to type in. */
 
-import { h, onMove, short } from './dom.js';
+import { h, onMove, short, svgShape } from './dom.js';
 import { sliderRange } from './latent.js';
 
 const BINS = 48;
@@ -94,12 +94,5 @@ function densityCurve(atlas, dim, low, span) {
   }
   const most = Math.max(...counts, 1);
   const steps = counts.map((count, i) => `L${i},${(20 - (18 * count) / most).toFixed(1)} L${i + 1},${(20 - (18 * count) / most).toFixed(1)}`);
-  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-  svg.setAttribute('viewBox', `0 0 ${BINS} 20`);
-  svg.setAttribute('preserveAspectRatio', 'none');
-  svg.setAttribute('aria-hidden', 'true');
-  const path = document.createElementNS('http://www.w3.org/2000/svg', 'path');
-  path.setAttribute('d', `M0,20 ${steps.join(' ')} L${BINS},20 Z`);
-  svg.append(path);
-  return svg;
+  return svgShape(BINS, 20, 'path', { d: `M0,20 ${steps.join(' ')} L${BINS},20 Z` });
 }

@@ -133,6 +133,8 @@ export class Stage {
     const turn = ++this.loads;
     const models = this.models();
     this.showSwitches();
+    const here = modelsFor(this.catalogue, this.state.data, this.state.d);
+    SIDES.forEach((side) => this.panels[side].setChoices(here, this.state[side]));
     const missing = models.filter((model) => !atlasHere(model));
     const megabytes = missing.flatMap((model) => Object.values(model.parts)).reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
     SIDES.forEach((side, i) => this.panels[side].say(missing.includes(models[i]) ? `Loading ${models[i].name} (${megabytes.toFixed(1)} MB at most) …` : ''));
@@ -180,7 +182,7 @@ export class Stage {
   described() {
     return SIDES.map((side) => {
       const { atlas, name } = this.panels[side];
-      return { side, kind: name, title: name, atlas };
+      return { side, kind: name, atlas };
     });
   }
 
@@ -204,8 +206,6 @@ export class Stage {
   showSwitches() {
     this.switches.show(this.state);
     this.showPin();
-    const here = modelsFor(this.catalogue, this.state.data, this.state.d);
-    SIDES.forEach((side) => this.panels[side].setChoices(here, this.state[side]));
   }
 
   // --- classes ----------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 /** The walk from A to B: eleven frames for each model, a play button, and the norm along the way. */
 
-import { choice, h, paint, pictureCanvas, setText, short, strip } from './dom.js';
+import { choice, h, paint, pictureCanvas, setText, short, strip, svgShape } from './dom.js';
 import { norm, pathPoint } from './latent.js';
 import { CHOICES } from './state.js';
 
@@ -28,8 +28,8 @@ export function makeWalk({ slices, onKind, onEnd, onPlace }) {
   /** Both models' rows; called when a model changes. */
   function showModels(newModels) {
     models = newModels.map((model) => ({ ...model, canvases: makeFrames(model) }));
-    rows.replaceChildren(...models.map(({ title, atlas, canvases }) =>
-      h('div', { class: `row ${atlas.model.model}` }, h('span', { class: 'row-name' }, h('b', {}, title)),
+    rows.replaceChildren(...models.map(({ kind: name, atlas, canvases }) =>
+      h('div', { class: `row ${atlas.model.model}` }, h('span', { class: 'row-name' }, h('b', {}, name)),
         strip('eleven', canvases, (i) => place(i / (FRAMES - 1))))));
   }
 
@@ -52,7 +52,7 @@ export function makeWalk({ slices, onKind, onEnd, onPlace }) {
   function showNorms() {
     norms.hidden = ways[0][0].length <= 2;
     if (norms.hidden) return;
-    norms.replaceChildren(...models.map(({ title, atlas }, side) => normChart(title, atlas, (t) => norm(at(side, t)))));
+    norms.replaceChildren(...models.map(({ kind: name, atlas }, side) => normChart(name, atlas, (t) => norm(at(side, t)))));
   }
 
   function place(t) {
@@ -89,16 +89,11 @@ function makeFrames({ kind, atlas }) {
   return Array.from({ length: FRAMES }, (_, i) => pictureCanvas(`${kind} walk frame ${i + 1}`, { width, height }));
 }
 
-function normChart(title, atlas, normAt) {
+function normChart(name, atlas, normAt) {
   const values = Array.from({ length: 41 }, (_, i) => normAt(i / 40));
   const high = Math.max(...values) * 1.1 || 1;
-  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-  svg.setAttribute('viewBox', '0 0 40 20');
-  svg.setAttribute('preserveAspectRatio', 'none');
-  svg.setAttribute('aria-hidden', 'true');
-  const line = document.createElementNS('http://www.w3.org/2000/svg', 'polyline');
-  line.setAttribute('points', values.map((value, i) => `${i},${(20 - (20 * value) / high).toFixed(2)}`).join(' '));
-  svg.append(line);
+  const points = values.map((value, i) => `${i},${(20 - (20 * value) / high).toFixed(2)}`).join(' ');
+  const svg = svgShape(40, 20, 'polyline', { points });
   const text = `‖z‖ ${short(values[0])} → ${short(Math.min(...values))} (least) → ${short(values[40])}`;
-  return h('div', { class: `norm ${atlas.model.model}` }, h('span', { class: 'row-name' }, h('b', {}, title), ` ${text}`), svg);
+  return h('div', { class: `norm ${atlas.model.model}` }, h('span', { class: 'row-name' }, h('b', {}, name), ` ${text}`), svg);
 }

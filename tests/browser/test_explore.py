@@ -365,6 +365,10 @@ def test_a_double_click_shows_all_and_leaves_probe_and_image_as_they_were(open_p
     page.mouse.dblclick(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5)
     assert np.array_equal(code(page, "AE", 2), [1, 2])
     expect(page.get_by_role("region", name="One image in both models")).to_contain_text("test image 5,")
+    page.keyboard.down("Shift")
+    page.mouse.dblclick(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.5)
+    page.keyboard.up("Shift")
+    assert np.array_equal(code(page, "AE", 2), [1, 2])
 
 
 def test_the_colours_are_those_of_the_page_also_after_going_back_and_forth(open_page: OpenPage) -> None:
