@@ -10,19 +10,20 @@ dimensions, averaged over the batch, in nats.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MAX_LATENT_DIM = 256
-MAX_WIDTH = 8192
-MAX_SIDE = 1024
-MAX_PARAMETERS = 20_000_000
-DEFAULT_HIDDEN = {"mlp": (512, 256), "conv": (16, 32)}
-ImageShape = tuple[int, int, int]
+from explorer.settings import DEFAULT_HIDDEN, KERNEL, ImageShape, check_architecture, check_size, inner_shape
+
+LARGE = 64  # products with fewer inputs or outputs gain nothing from bfloat16, and the code needs its digits
 
 
 class AE(nn.Module):
@@ -92,7 +93,7 @@ def recon_loss(logits: Tensor, x: Tensor) -> Tensor:
 
     For grey pixels its floor is the entropy of x, not 0.
     """
-    return F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
+    return F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1).sum() / len(x)
 
 
 def kl_per_dim(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -102,7 +103,7 @@ def kl_per_dim(mu: Tensor, logvar: Tensor) -> Tensor:
 
 def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL to N(0, I) in nats, summed over dimensions, mean over the batch (Kingma and Welling 2014, appendix B)."""
-    return kl_per_dim(mu, logvar).sum() / len(mu)
+    return kl_per_dim(mu, logvar).sum(1).sum() / len(mu)
 
 
 def vae_loss(logits: Tensor, x: Tensor, kl: Tensor, *, beta: float) -> Tensor:
@@ -127,67 +128,109 @@ def outline(name: str, *, image_shape: ImageShape, latent_dim: int, arch: str, h
         raise ValueError(f"Unknown model: {name!r}. Must be one of: {', '.join(MODELS)}")
     with torch.device("meta"):
         model = MODELS[name](image_shape=image_shape, latent_dim=latent_dim, arch=arch, hidden=hidden)
-    count = sum(parameter.numel() for parameter in model.parameters())
-    if count > MAX_PARAMETERS:
-        raise ValueError(f"A model may have at most {MAX_PARAMETERS:,} weights, this one has {count:,}")
+    check_size(sum(parameter.numel() for parameter in model.parameters()))
     return model
-
-
-def check_architecture(*, image_shape: ImageShape, latent_dim: int, arch: str, hidden: tuple[int, ...]) -> None:
-    """Raise ValueError, in one sentence that says what would be right, if this network cannot be built."""
-    pixels = math.prod(image_shape)
-    if not all(1 <= side <= MAX_SIDE for side in image_shape):
-        raise ValueError(f"image_shape must be three numbers from 1 to {MAX_SIDE}, got {list(image_shape)}")
-    if arch not in DEFAULT_HIDDEN:
-        raise ValueError(f"Unknown architecture: {arch!r}. Must be one of: {', '.join(DEFAULT_HIDDEN)}")
-    if not 1 <= latent_dim <= min(pixels, MAX_LATENT_DIM):
-        raise ValueError(f"latent_dim must be between 1 and {min(pixels, MAX_LATENT_DIM)}, got {latent_dim}")
-    if not 1 <= len(hidden) <= 6 or not all(1 <= width <= MAX_WIDTH for width in hidden):
-        raise ValueError(
-            f"hidden must be 1 to 6 sizes between 1 and {MAX_WIDTH}, got {', '.join(map(str, hidden)) or 'none'}"
-        )
-    halvings = 2 ** len(hidden)
-    if arch == "conv" and (image_shape[1] % halvings or image_shape[2] % halvings):
-        raise ValueError(
-            f"A conv network of {len(hidden)} layers halves the image {len(hidden)} times; "
-            f"{image_shape[1]}x{image_shape[2]} pixels cannot be halved so often, take fewer hidden sizes"
-        )
 
 
 def mlp_encoder(image_shape: ImageShape, hidden: tuple[int, ...], outputs: int) -> nn.Sequential:
     widths = (math.prod(image_shape), *hidden)
-    return nn.Sequential(nn.Flatten(), *dense(widths), nn.Linear(widths[-1], outputs))
+    return nn.Sequential(nn.Flatten(), *dense(widths), Linear(widths[-1], outputs))
 
 
 def mlp_decoder(image_shape: ImageShape, hidden: tuple[int, ...], latent_dim: int) -> nn.Sequential:
     widths = (latent_dim, *reversed(hidden))
-    return nn.Sequential(*dense(widths), nn.Linear(widths[-1], math.prod(image_shape)), nn.Unflatten(1, image_shape))
+    return nn.Sequential(*dense(widths), Linear(widths[-1], math.prod(image_shape)), nn.Unflatten(1, image_shape))
 
 
 def dense(widths: tuple[int, ...]) -> list[nn.Module]:
-    return [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
+    return [layer for a, b in pairwise(widths) for layer in (Linear(a, b), nn.ReLU())]
 
 
 def conv_encoder(image_shape: ImageShape, hidden: tuple[int, ...], outputs: int) -> nn.Sequential:
     channels = (image_shape[0], *hidden)
     layers: list[nn.Module] = []
     for a, b in pairwise(channels):
-        layers += [nn.Conv2d(a, b, kernel_size=4, stride=2, padding=1), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(math.prod(inner_shape(image_shape, hidden)), outputs))
+        layers += [nn.Conv2d(a, b, kernel_size=KERNEL, stride=2, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), Linear(math.prod(inner_shape(image_shape, hidden)), outputs))
 
 
 def conv_decoder(image_shape: ImageShape, hidden: tuple[int, ...], latent_dim: int) -> nn.Sequential:
     inner = inner_shape(image_shape, hidden)
     channels = (*reversed(hidden), image_shape[0])
-    layers: list[nn.Module] = [nn.Linear(latent_dim, math.prod(inner)), nn.Unflatten(1, inner)]
+    layers: list[nn.Module] = [Linear(latent_dim, math.prod(inner)), nn.Unflatten(1, inner)]
     for a, b in pairwise(channels):
-        layers += [nn.ReLU(), nn.ConvTranspose2d(a, b, kernel_size=4, stride=2, padding=1)]
+        layers += [nn.ReLU(), nn.ConvTranspose2d(a, b, kernel_size=KERNEL, stride=2, padding=1)]
     return nn.Sequential(*layers)
 
 
-def inner_shape(image_shape: ImageShape, hidden: tuple[int, ...]) -> ImageShape:
-    halvings = 2 ** len(hidden)
-    return hidden[-1], image_shape[1] // halvings, image_shape[2] // halvings
+class Linear(nn.Linear):
+    """nn.Linear whose training steps are faster where the processor multiplies bfloat16.
+
+    The large products of a training step are made in bfloat16 (sums are kept in float32, and so are the weights); the
+    small ones around the code stay in float32 on one thread, where a sum has one order. Evaluation is float32.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = self.training and torch.is_grad_enabled() and x.dtype is torch.float32
+        if not (steps and half_products()):
+            return super().forward(x)
+        products = HalfProducts if min(self.weight.shape) >= LARGE else SmallProducts
+        result: Tensor = products.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        return result
+
+
+class HalfProducts(torch.autograd.Function):
+    """x w^T + b and its gradients with x, w and the incoming gradient rounded to bfloat16 for the products."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        x, weight = x.bfloat16(), weight.bfloat16()
+        ctx.save_for_backward(x, weight)
+        return torch.addmm(bias.bfloat16(), x, weight.t()).float()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        rounded = grads[0].bfloat16()
+        grad_x = torch.mm(rounded, weight).float() if ctx.needs_input_grad[0] else None
+        with one_thread():
+            grad_bias = grads[0].sum(0)
+        return grad_x, torch.mm(rounded.t(), x).float(), grad_bias
+
+
+class SmallProducts(torch.autograd.Function):
+    """x w^T + b and its gradients in float32, on one thread."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        with one_thread():
+            return torch.addmm(bias, x, weight.t())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        with one_thread():
+            grad_x = torch.mm(grads[0], weight) if ctx.needs_input_grad[0] else None
+            return grad_x, torch.mm(grads[0].t(), x), grads[0].sum(0)
+
+
+@functools.cache
+def half_products() -> bool:
+    """Whether this processor multiplies bfloat16 itself; elsewhere that is slower than float32."""
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Work on one thread: a sum that threads share depends in its last bits on how many they are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @torch.no_grad()

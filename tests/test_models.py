@@ -102,6 +102,63 @@ def test_the_gradient_reaches_both_halves_of_the_posterior() -> None:
     assert (last.weight.grad.abs().sum(dim=1) > 0).all()
 
 
+def test_the_kl_of_beta_0_moves_nothing_and_that_of_beta_1_does() -> None:
+    vae = models.build("vae", seed=0, **MLP)
+    gradients: list[list[Tensor]] = []
+    for beta in (0.0, 1.0):
+        logits, kl = vae(images(MLP), generator=torch.Generator().manual_seed(0))
+        loss = models.vae_loss(logits, images(MLP), kl, beta=beta)
+        gradients.append(list(torch.autograd.grad(loss, list(vae.encoder.parameters()))))
+    logits, _ = vae(images(MLP), generator=torch.Generator().manual_seed(0))
+    of_recon = torch.autograd.grad(models.recon_loss(logits, images(MLP)), list(vae.encoder.parameters()))
+    assert all(torch.equal(one, other) for one, other in zip(gradients[0], of_recon, strict=True))
+    assert all(not torch.equal(one, other) for one, other in zip(gradients[1], of_recon, strict=True))
+
+
+def test_the_losses_gradients_are_those_of_finite_differences() -> None:
+    logits, x = normal(3, 1, 2, 2).requires_grad_(), normal(3, 1, 2, 2, seed=1).sigmoid().requires_grad_()
+    mu, logvar = normal(3, 4, seed=2).requires_grad_(), normal(3, 4, seed=3).requires_grad_()
+    assert torch.autograd.gradcheck(models.recon_loss, (logits, x))
+    assert torch.autograd.gradcheck(models.kl_to_standard_normal, (mu, logvar))
+
+
+@ARCHITECTURES
+@MODELS
+def test_a_models_gradients_are_those_of_finite_differences_in_every_weight(name: str, about: dict[str, Any]) -> None:
+    model = models.build(name, seed=0, **about).double()
+    x = images(about, 2).double()
+    names = [key for key, _ in model.named_parameters()]
+
+    def loss(*weights: Tensor) -> Tensor:
+        noise = torch.Generator().manual_seed(0)
+        logits, kl = torch.func.functional_call(model, dict(zip(names, weights)), (x,), {"generator": noise})
+        return models.vae_loss(logits, x, kl, beta=0.7)
+
+    assert torch.autograd.gradcheck(loss, tuple(model.parameters()), fast_mode=True)
+
+
+@pytest.mark.parametrize("product", [models.HalfProducts, models.SmallProducts])
+def test_fast_products_and_their_gradients_are_near_those_in_float32(product: type[torch.autograd.Function]) -> None:
+    values = [normal(*shape, seed=seed).float() for seed, shape in enumerate([(50, 80), (70, 80), (70,)])]
+    incoming = normal(50, 70, seed=3).float()
+    found, expected = ([value.clone().requires_grad_() for value in values] for _ in range(2))
+    results = product.apply(*found), F.linear(*expected)
+    for result in results:
+        result.backward(incoming)
+    tolerance = 2e-2 if product is models.HalfProducts else 1e-5
+    pairs = [results, *((one.grad, other.grad) for one, other in zip(found, expected, strict=True))]
+    for one, other in pairs:
+        assert (one - other).norm() <= tolerance * other.norm()
+
+
+@pytest.mark.parametrize("product", [models.HalfProducts, models.SmallProducts])
+def test_fast_products_make_no_gradient_for_images(product: type[torch.autograd.Function]) -> None:
+    x, weight, bias = normal(5, 8).float(), normal(7, 8).float().requires_grad_(), normal(7).float().requires_grad_()
+    product.apply(x, weight, bias).sum().backward()
+    assert x.grad is None
+    assert weight.grad is not None
+
+
 @ARCHITECTURES
 @MODELS
 def test_an_image_goes_to_a_code_and_back_to_an_image(name: str, about: dict[str, Any]) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import copy
+import math
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -152,8 +154,120 @@ def test_training_leaves_the_images_and_torchs_own_randomness_alone(x_train: Ten
 
 
 def test_a_loss_that_is_no_number_ends_the_training_with_advice(x_train: Tensor, x_test: Tensor) -> None:
-    with pytest.raises(FloatingPointError, match=r"no longer a number in epoch 1: try a learning rate below 0\.5"):
+    told = r"the loss at step 1 of epoch 1 is no longer a number.*try a learning rate below 0\.5"
+    with pytest.raises(training.Diverged, match=told):
         run("vae", x_train, x_test, beta=1e39, lr=0.5)
+
+
+@pytest.mark.parametrize("every", [None, 1, 3])
+@pytest.mark.parametrize("name", list(models.MODELS))
+def test_a_training_that_diverged_has_its_last_good_weights_again(
+    name: str, every: int | None, x_train: Tensor, x_test: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, model = (models.build(name, seed=0, **SMALL) for _ in range(2))
+    budget: dict[str, Any] = {"beta": 1.0, "batch_size": 100, "lr": 0.02, "seed": 0, "every": every}
+    steps = {None: 5, 1: 7, 3: 5}[every]  # the last stop before the eighth step, of 5 an epoch
+    stops = training.moments(good, x_train, x_test, epochs=2, **budget)
+    while not (isinstance(news := next(stops), training.Moment) and round(news.epoch * 5) == steps):
+        pass
+    loss, calls = training.vae_loss, iter(range(10**6))
+
+    def spoil(*about: Any, **more: Any) -> Tensor:
+        return loss(*about, **more) * (1 if next(calls) < 7 else math.inf)
+
+    monkeypatch.setattr(training, "vae_loss", spoil)
+    told = (
+        r"^The training diverged: the loss at step 3 of epoch 2 is no longer a number\. "
+        r"The last good weights are kept; try a learning rate below 0\.02$"
+    )
+    with pytest.raises(training.Diverged, match=told):
+        list(training.moments(model, x_train, x_test, epochs=2, **budget))
+    weights, expected = model.state_dict(), good.state_dict()
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+
+
+def test_weights_that_are_no_numbers_after_a_step_are_noticed_and_put_back(
+    x_train: Tensor, x_test: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = models.build("vae", seed=0, **SMALL)
+    before = copy.deepcopy(model.state_dict())
+    advance = training.advance
+
+    def overflowing(model: models.AE, *about: Any, **more: Any) -> None:
+        advance(model, *about, **more)
+        next(model.parameters()).data[0] = math.nan
+
+    monkeypatch.setattr(training, "advance", overflowing)
+    with pytest.raises(training.Diverged, match=r"what the model makes of images after step 8 of epoch 1 is no longer"):
+        list(training.train(model, x_train, x_test, batch_size=64))
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_figures_that_are_no_numbers_bring_the_last_whole_epoch_back(
+    x_train: Tensor, x_test: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = run("vae", x_train, x_test, epochs=1)
+    model = models.build("vae", seed=0, **SMALL)
+    state = training.begin(model, lr=1e-3, seed=0)
+    mean_code = training.evaluate_mean_code
+    monkeypatch.setattr(training, "evaluate_mean_code", lambda *about: math.nan if state.epoch else mean_code(*about))
+    with pytest.raises(training.Diverged, match=r"the loss on held-out images after step 8 of epoch 2 is no longer"):
+        list(training.train(model, x_train, x_test, epochs=2, batch_size=64, state=state))
+    assert [stats.epoch for stats in state.history] == [1]
+    assert all(torch.equal(value, whole.state_dict()[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", list(models.MODELS))
+def test_looking_changes_no_number(name: str, x_train: Tensor, x_test: Tensor) -> None:
+    budget: dict[str, Any] = {"beta": 2.0, "epochs": 2, "batch_size": 64, "lr": 1e-3, "seed": 3}
+    weights, histories = [], []
+    for every in (None, 1, 3):
+        model = models.build(name, seed=0, **SMALL)
+        news = list(training.moments(model, x_train, x_test, every=every, **budget))
+        looks = [moment for moment in news if isinstance(moment, training.Moment)]
+        assert len(looks) == 2 * math.ceil(8 / (every or 8))
+        weights.append(model.state_dict())
+        histories.append(without_seconds([stats for stats in news if isinstance(stats, training.EpochStats)]))
+    assert histories[0] == histories[1] == histories[2]
+    assert all(torch.equal(weights[0][key], other[key]) for other in weights[1:] for key in other)
+
+
+def test_a_moment_says_how_far_the_epoch_is_and_its_means_so_far(x_train: Tensor, x_test: Tensor) -> None:
+    model = models.build("vae", seed=0, **SMALL)
+    budget: dict[str, Any] = {"beta": 2.0, "epochs": 2, "batch_size": 200, "lr": 1e-3, "seed": 3}
+    news = list(training.moments(model, x_train, x_test, every=1, **budget))
+    kinds = [type(one) for one in news]
+    assert kinds == 2 * [*3 * [training.Moment], training.EpochStats]
+    looks = [moment for moment in news if isinstance(moment, training.Moment)]
+    assert [moment.images for moment in looks] == 2 * [200, 400, 500]
+    assert [moment.epoch for moment in looks] == pytest.approx([0.4, 0.8, 1.0, 1.4, 1.8, 2.0])
+    for last, stats in ((news[2], news[3]), (news[6], news[7])):
+        assert isinstance(last, training.Moment)
+        assert isinstance(stats, training.EpochStats)
+        assert (last.recon, last.kl, last.seconds) == (stats.recon, stats.kl, stats.seconds)
+    assert all(0 < before.seconds < after.seconds for before, after in pairwise(looks[:3]))
+
+
+def test_a_weight_of_the_kl_changes_the_weights_of_the_vae(x_train: Tensor, x_test: Tensor) -> None:
+    one, other = (run("vae", x_train, x_test, epochs=1, beta=beta)[0].state_dict() for beta in (1.0, 1.1))
+    assert not any(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.skipif(not models.half_products(), reason="float32 products depend on the number of threads")
+@pytest.mark.parametrize("name", list(models.MODELS))
+def test_a_wide_mlp_gets_the_same_bits_on_any_number_of_threads(name: str, x_train: Tensor, x_test: Tensor) -> None:
+    before, trained = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            model = models.build(name, seed=0, image_shape=(1, 8, 8), latent_dim=5, arch="mlp", hidden=(100,))
+            history = list(training.train(model, x_train, x_test, epochs=3, batch_size=100))
+            trained.append((model.state_dict(), without_seconds(history)))
+    finally:
+        torch.set_num_threads(before)
+    (one, history), (two, history_of_two) = trained
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert history == history_of_two
 
 
 @pytest.mark.parametrize(
@@ -163,6 +277,7 @@ def test_a_loss_that_is_no_number_ends_the_training_with_advice(x_train: Tensor,
         ({"beta": float("nan")}, "beta must be a number of at least 0, got nan"),
         ({"beta": float("inf")}, "beta must be a number of at least 0, got inf"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"epochs": 2001}, "epochs must be at most 2000, got 2001"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"lr": 0.0}, "lr must be above 0 and at most 1, got 0.0"),
         ({"lr": float("nan")}, "lr must be above 0 and at most 1, got nan"),
