@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.files import DamagedFile, read_checked, read_record, sha256, write_whole
+from explorer.settings import MAX_PARAMETERS, check_kinds
 
 if TYPE_CHECKING:
     from explorer.models import AE
@@ -21,7 +22,7 @@ FORMAT = 1
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 MAX_CARD_BYTES = 1_000_000
 HEADER_BYTES = 100_000
-MAX_WEIGHTS_BYTES = 4 * 20_000_000 + HEADER_BYTES  # float32, models.MAX_PARAMETERS of them
+MAX_WEIGHTS_BYTES = 4 * MAX_PARAMETERS + HEADER_BYTES  # float32
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 
 
@@ -62,6 +63,7 @@ class Card:
 def save(folder: Path, module: AE, *, half: bool = False, **about: Any) -> Card:
     """Write module into folder and return its card. about: the card's fields that the module itself does not know.
 
+    The card goes first and comes last, so a save that breaks off leaves a folder without a model, not with half of one.
     half keeps the weights as float16: round the model first (models.round_to_half), so that its figures are those of
     what is kept.
     """
@@ -79,6 +81,7 @@ def save(folder: Path, module: AE, *, half: bool = False, **about: Any) -> Card:
         sha256=sha256(content),
         **about,
     )
+    (folder / CARD).unlink(missing_ok=True)
     write_whole(folder / WEIGHTS, content)
     write_whole(folder / CARD, (json.dumps(asdict(card), indent=1) + "\n").encode())
     return card
@@ -96,13 +99,7 @@ def read_card(folder: Path) -> Card:
 
 def check_card(card: Card) -> Card:
     """The card with lists as tuples; raises one of four errors, see read_card, if a value is of the wrong kind."""
-    kinds = {"int": int, "float": (int, float), "str": str}
-    for field in fields(card):
-        value, kind = getattr(card, field.name), kinds.get(str(field.type))
-        if kind and (not isinstance(value, kind) or isinstance(value, bool)):  # type: ignore[arg-type]
-            raise ValueError(f"{field.name} must be a {field.type}, got {value!r:.40}")
-        if isinstance(value, (int, float)) and not math.isfinite(value):
-            raise ValueError(f"{field.name} must be a finite number, got {value}")
+    check_kinds(card)
     if len(card.image_shape) != 3 or not all(type(n) is int for n in (*card.image_shape, *card.hidden)):
         raise ValueError("image_shape must be three whole numbers and hidden a list of them")
     if not all(math.isfinite(value) for record in card.history for value in record.values()):

@@ -11,13 +11,16 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from explorer.settings import DEFAULT_HIDDEN, Settings, check_budget, parse_hidden
 
 if TYPE_CHECKING:
     from explorer.data import Dataset
     from explorer.models import AE
+    from explorer.training import State
 
 APP = Path(__file__).parent.parent / "app.py"
 
@@ -52,21 +55,7 @@ def parser() -> Parser:
     models.add_argument("--json", action="store_true", help="one JSON line a model")
     models.set_defaults(command=list_models)
 
-    train = commands.add_parser("train", help="train one model", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    train.add_argument("--dataset", default="mnist", help="mnist, fashion-mnist or digits")
-    train.add_argument("--root", type=Path, help="folder with the full sets, in torchvision's layout")
-    train.add_argument("--model", default="vae", help="ae or vae")
-    train.add_argument("--arch", default="mlp", help="mlp or conv")
-    train.add_argument("--hidden", help="layer widths (mlp, 512,256) or channels (conv, 16,32)")
-    train.add_argument("--latent-dim", type=int, default=2, help="dimensions of the code")
-    train.add_argument("--beta", type=float, default=1.0, help="weight of KL in the VAE's loss")
-    train.add_argument("--epochs", type=int, default=10, help="passes over the training images")
-    train.add_argument("--batch-size", type=int, default=256, help="images a step")
-    train.add_argument("--lr", type=float, default=1e-3, help="Adam's learning rate")
-    train.add_argument("--seed", type=int, default=0, help="of first weights, order and noise")
-    train.add_argument("--out", type=Path, required=True, help="new folder for the weights and their card")
-    train.add_argument("--json", action="store_true", help="one JSON line an epoch")
-    train.set_defaults(command=train_model)
+    add_train_options(commands.add_parser("train", help="train one model"))
 
     data = commands.add_parser("data", help="the full data sets").add_subparsers(required=True, metavar="COMMAND")
     get = data.add_parser("get", help="download a full set")
@@ -74,6 +63,27 @@ def parser() -> Parser:
     get.add_argument("--root", type=Path, help="default: the user's cache folder")
     get.set_defaults(command=get_data)
     return top
+
+
+def add_train_options(train: argparse.ArgumentParser) -> None:
+    """What is not given is None, so that a training that is resumed keeps what it has."""
+    usual = Settings()
+    hidden = "; or ".join(f"{','.join(map(str, sizes))} for {arch}" for arch, sizes in DEFAULT_HIDDEN.items())
+    train.add_argument("--dataset", help=f"mnist, fashion-mnist or digits (default: {usual.dataset})")
+    train.add_argument("--root", type=Path, help="folder with the full sets, in torchvision's layout")
+    train.add_argument("--model", help="ae or vae (default: vae)")
+    train.add_argument("--arch", help=f"mlp or conv (default: {usual.arch})")
+    train.add_argument("--hidden", help=f"layer widths (mlp) or channels (conv) (default: {hidden})")
+    train.add_argument("--latent-dim", type=int, help=f"dimensions of the code (default: {usual.latent_dim})")
+    train.add_argument("--beta", type=float, help=f"weight of KL in the VAE's loss (default: {usual.beta:g})")
+    train.add_argument("--epochs", type=int, help=f"passes over the training images (default: {usual.epochs})")
+    train.add_argument("--batch-size", type=int, help=f"images a step (default: {usual.batch_size})")
+    train.add_argument("--lr", type=float, help=f"Adam's learning rate (default: {usual.lr:g})")
+    train.add_argument("--seed", type=int, help=f"of first weights, order and noise (default: {usual.seed})")
+    train.add_argument("--out", type=Path, help="new folder for the weights and their card")
+    train.add_argument("--resume", type=Path, metavar="DIR", help="go on with the training in DIR, to --epochs in all")
+    train.add_argument("--json", action="store_true", help="one JSON line an epoch")
+    train.set_defaults(command=train_model)
 
 
 def run_app(options: argparse.Namespace) -> None:
@@ -126,105 +136,202 @@ def list_models(options: argparse.Namespace) -> None:
         print(f"explorer: {problem}", file=sys.stderr)
 
 
+@dataclass(frozen=True)
+class Run:
+    """One training: where it goes, what it is and where it stands."""
+
+    out: Path
+    kind: str
+    settings: Settings
+    dataset: Dataset
+    model: AE
+    state: State
+    as_json: bool
+
+
 def train_model(options: argparse.Namespace) -> None:
-    from explorer import data
-
-    check_out(options.out)
-    hidden = parse_hidden(options.hidden)
-    dataset = data.load(options.dataset, root=options.root)
-
-    from explorer import models, training
-
-    settings = {key: getattr(options, key) for key in ("beta", "epochs", "batch_size", "lr", "seed")}
-    training.check_settings(n=len(dataset.x_train), **settings)
-    model = models.build(
-        options.model,
-        seed=options.seed,
-        image_shape=dataset.image_shape,
-        latent_dim=options.latent_dim,
-        arch=options.arch,
-        hidden=models.DEFAULT_HIDDEN.get(options.arch, ()) if hidden is None else hidden,
-    )
-    if options.model == "ae":
-        settings["beta"] = 0.0
-    history = run_training(model, dataset, settings, as_json=options.json)
-    save_trained(options, model, dataset, settings, history)
-
-
-def run_training(model: AE, dataset: Dataset, settings: dict[str, Any], *, as_json: bool) -> list[dict[str, Any]]:
-    """Train model in place and return its history; progress goes to stderr, with as_json each epoch to stdout."""
-    import torch
-    from tqdm import tqdm
+    run = fresh(options) if options.resume is None else resumed(options)
 
     from explorer import training
 
+    training.prepare(run.settings.arch, run.settings.hidden)
+    try:
+        run_training(run)
+    except training.Diverged:
+        if run.state.history:
+            save_trained(run)
+        raise
+    save_trained(run)
+
+
+def fresh(options: argparse.Namespace) -> Run:
+    """A training from the start. Raises ValueError, before any work, if it cannot be."""
+    from explorer import data
+
+    if options.out is None:
+        raise ValueError("the following arguments are required: --out")
+    check_empty(options.out)
+    check_writable(options.out)
+    values = given(options)
+    kind = values.pop("model", "vae")
+    settings = Settings(**{"hidden": DEFAULT_HIDDEN.get(values.get("arch", Settings.arch), ()), **values})
+    dataset = data.load(settings.dataset, root=options.root)
+
+    from explorer import models, training
+
+    check_budget(n=len(dataset.x_train), **settings.budget("vae"))
+    model = models.build(
+        kind,
+        seed=settings.seed,
+        image_shape=dataset.image_shape,
+        latent_dim=settings.latent_dim,
+        arch=settings.arch,
+        hidden=settings.hidden,
+    )
+    state = training.begin(model, lr=settings.lr, seed=settings.seed)
+    return Run(options.out, kind, settings, dataset, model, state, options.json)
+
+
+def given(options: argparse.Namespace) -> dict[str, Any]:
+    """The model and the settings that were asked for, by the names that Settings has."""
+    asked = {name: getattr(options, name) for name in ("model", *(field.name for field in fields(Settings)))}
+    if asked["hidden"] is not None:
+        asked["hidden"] = parse_hidden(asked["hidden"], name="--hidden")
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def resumed(options: argparse.Namespace) -> Run:
+    """The training in the folder --resume. Raises ValueError, before any work, if it cannot go on as was asked."""
+    from explorer import data, resume
+    from explorer.models import VAE
+
+    folder, asked = options.resume, given(options)
+    out = options.out or folder
+    if out.resolve() != folder.resolve():
+        check_empty(out)
+    check_writable(out)
+    model, state, about = resume.load(folder)
+    settings, kind = recorded(folder, model, state, about), "vae" if isinstance(model, VAE) else "ae"
+    check_same(folder, asked, {**vars(settings), "model": kind})
+    settings = replace(settings, epochs=asked.get("epochs", settings.epochs))
+    check_goes_on(folder, settings.epochs, done=state.epoch)
+    dataset = data.load(settings.dataset, root=options.root)
+    if (dataset.sha256, dataset.image_shape) != (about.get("data_sha256"), model.image_shape):
+        raise ValueError(
+            f"The training in {folder} saw other images than {dataset.source} of {dataset.title}; "
+            "name the folder that has them with --root"
+        )
+    check_budget(n=len(dataset.x_train), **settings.budget(kind))
+    return Run(out, kind, settings, dataset, model, state, options.json)
+
+
+def recorded(folder: Path, model: AE, state: State, about: dict[str, Any]) -> Settings:
+    """The settings of the training in folder. Raises DamagedFile if they are not those of its model."""
+    from explorer.files import DamagedFile
+
+    try:
+        settings = Settings.of(about.get("settings"))
+    except ValueError as error:
+        raise DamagedFile(f"The training in {folder} cannot go on here: {error}") from error
+    found = (settings.arch, settings.hidden, settings.latent_dim, settings.lr)
+    if found != (model.arch, model.hidden, model.latent_dim, state.optimizer.param_groups[0]["lr"]):
+        raise DamagedFile(f"The training in {folder} cannot go on: its settings are not those of its model")
+    return settings
+
+
+def check_same(folder: Path, asked: dict[str, Any], found: dict[str, Any]) -> None:
+    """Raise ValueError if a setting was asked for, other than epochs, that the training in folder does not have."""
+    for name in asked.keys() - {"epochs"}:
+        if asked[name] != found[name]:
+            option = "--" + name.replace("_", "-")
+            raise ValueError(
+                f"{option} is {as_text(asked[name])}, but the training in {folder} has {as_text(found[name])}; "
+                f"leave {option} out to go on with it"
+            )
+
+
+def as_text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def check_goes_on(folder: Path, epochs: int, *, done: int) -> None:
+    """Raise ValueError if there is nothing left to do; a training killed just before its model was saved still has."""
+    from explorer import checkpoints
+
+    if epochs < done or (epochs == done and (folder / checkpoints.CARD).exists()):
+        raise ValueError(
+            f"The training in {folder} has done {done} epochs already; give --epochs above {done} to go on"
+        )
+
+
+def run_training(run: Run) -> None:
+    """Train run.model in place, saved after each epoch; progress goes to stderr, with as_json each epoch to stdout."""
+    import torch
+    from tqdm import tqdm
+
+    from explorer import resume, training
+
+    dataset, settings, state = run.dataset, run.settings, run.state
     x_train, x_test = (torch.from_numpy(x.copy()) for x in (dataset.x_train, dataset.x_test))
     print(f"{dataset.title}: {len(x_train):,} + {len(x_test):,} images of {dataset.source}", file=sys.stderr)
-    history = []
-    with tqdm(total=settings["epochs"], unit="epoch", file=sys.stderr) as bar:
-        for stats in training.train(model, x_train, x_test, **settings):
-            history.append(asdict(stats))
+    about = {"settings": settings.record(), "data_sha256": dataset.sha256}
+    with tqdm(total=settings.epochs, initial=state.epoch, unit="epoch", file=sys.stderr) as bar:
+        for stats in training.train(run.model, x_train, x_test, state=state, **settings.budget(run.kind)):
+            resume.save(run.out, run.model, state, about=about)
             bar.set_postfix_str(
                 f"recon {stats.recon:.1f} kl {stats.kl:.1f} | test {stats.test_recon:.1f} {stats.test_kl:.1f}"
             )
             bar.update()
-            if as_json:
-                print(json.dumps(history[-1]), flush=True)
-    return history
+            if run.as_json:
+                print(json.dumps(asdict(stats)), flush=True)
 
 
-def check_out(out: Path) -> None:
-    """Raise ValueError, before any training, if a model cannot be written into out."""
-    from explorer import checkpoints
+def check_empty(out: Path) -> None:
+    """Raise ValueError, before any training, if out holds a model or a training that would be lost."""
+    from explorer import checkpoints, resume
 
     if (out / checkpoints.CARD).exists():
         raise ValueError(f"{out} already holds a model; choose another folder for --out")
+    if resume.is_in(out):
+        raise ValueError(
+            f"{out} already holds a training; go on with --resume {out} or choose another folder for --out"
+        )
+
+
+def check_writable(out: Path) -> None:
+    """Raise ValueError, before any training, if a model cannot be written into out."""
     nearest = next(place for place in (out, *out.absolute().parents) if place.exists())
     if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         raise ValueError(f"--out must be a folder that can be written to, got {out} ({nearest} is not one)")
 
 
-def save_trained(
-    options: argparse.Namespace,
-    model: AE,
-    dataset: Dataset,
-    settings: dict[str, Any],
-    history: list[dict[str, Any]],
-) -> None:
+def save_trained(run: Run) -> None:
     from explorer import checkpoints
 
-    last = history[-1]
+    history, dataset = run.state.history, run.dataset
+    last, budget = history[-1], run.settings.budget(run.kind)
     card = checkpoints.save(
-        options.out,
-        model,
-        name=options.out.resolve().name,
+        run.out,
+        run.model,
+        name=run.out.resolve().name,
         dataset=dataset.name,
         data_source=dataset.source,
         data_sha256=dataset.sha256,
         n_train=len(dataset.x_train),
         n_test=len(dataset.x_test),
-        model=options.model,
-        test_recon=last["test_recon_mean_code"],
-        test_recon_sampled=last["test_recon"],
-        test_kl=last["test_kl"],
-        history=tuple(history),
+        model=run.kind,
+        test_recon=last.test_recon_mean_code,
+        test_recon_sampled=last.test_recon,
+        test_kl=last.test_kl,
+        history=tuple(map(asdict, history)),
         versions=checkpoints.library_versions(),
-        **settings,
+        **{**budget, "epochs": len(history)},
     )
-    if not options.json:
+    if not run.as_json:
         print(
-            f"{options.out}: test recon {card.test_recon_sampled:.2f} with z sampled, {card.test_recon:.2f} from the "
+            f"{run.out}: test recon {card.test_recon_sampled:.2f} with z sampled, {card.test_recon:.2f} from the "
             f"mean code; test KL {card.test_kl:.2f} (nats an image)"
         )
-
-
-def parse_hidden(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(width) for width in text.split(","))
-    except ValueError as error:
-        raise ValueError(f"--hidden must be whole numbers with commas, such as 512,256, got {text!r}") from error
 
 
 def get_data(options: argparse.Namespace) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +82,34 @@ def test_a_loaded_model_is_not_for_training(tmp_path: Path) -> None:
     model, _ = checkpoints.load(tmp_path)
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("occupied", [False, True])
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_a_save_that_breaks_off_leaves_a_whole_model_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int, occupied: bool
+) -> None:
+    if occupied:
+        save(tmp_path, seed=1)
+    written: list[Path] = []
+    write = checkpoints.write_whole
+
+    def filling_up(path: Path, content: bytes) -> None:
+        if len(written) == failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(path)
+        write(path, content)
+
+    monkeypatch.setattr(checkpoints, "write_whole", filling_up)
+    if failing == 2:
+        model = save(tmp_path, seed=2)
+        assert torch.equal(checkpoints.load(tmp_path)[0].decoder[0].bias, model.decoder[0].bias)
+        return
+    with pytest.raises(OSError, match="No space left"):
+        save(tmp_path, seed=2)
+    for read in (checkpoints.load, checkpoints.verify):
+        with pytest.raises(DamagedFile, match=rf"{CARD} cannot be read"):
+            read(tmp_path)
 
 
 # ---- weights that are not those of the card

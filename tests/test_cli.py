@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from damage import flip_a_bit
 
 import explorer
-from explorer import checkpoints, cli, data, training
+from explorer import checkpoints, cli, data, resume, training
 
 QUICK = ["train", "--dataset", "digits", "--hidden", "8", "--epochs", "2"]
 
@@ -91,6 +95,7 @@ def test_a_model_is_not_overwritten(trained: dict[str, Path], capsys: pytest.Cap
         (["--beta", "-1"], "beta must be a number of at least 0, got -1.0"),
         (["--beta", "nan"], "beta must be a number of at least 0, got nan"),
         (["--epochs", "0"], "epochs must be at least 1, got 0"),
+        (["--epochs", "5000"], "epochs must be at most 2000, got 5000"),
         (["--batch-size", "-4"], "batch_size must be at least 1, got -4"),
         (["--lr", "inf"], "lr must be above 0 and at most 1, got inf"),
         (["--seed", "-1"], "seed must be at least 0"),
@@ -121,6 +126,212 @@ def test_an_out_that_cannot_be_a_folder_is_told_before_any_training(
     fail(capsys, [*QUICK, "--out", str(tmp_path / out)])
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+# ---- going on with a training
+
+
+@pytest.fixture(scope="module")
+def in_one_go(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four epochs of QUICK. Not to be changed."""
+    folder = tmp_path_factory.mktemp("whole") / "model"
+    cli.main([*QUICK, "--epochs", "4", "--out", str(folder)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def half_way(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two epochs of QUICK. Not to be changed."""
+    folder = tmp_path_factory.mktemp("half") / "model"
+    cli.main([*QUICK, "--out", str(folder)])
+    return folder
+
+
+@pytest.fixture
+def half(half_way: Path, tmp_path: Path) -> Path:
+    """A test's own copy of the training half way."""
+    return Path(shutil.copytree(half_way, tmp_path / "model"))
+
+
+def assert_is(folder: Path, expected: Path) -> None:
+    """The model in folder has the weights and figures of the expected one."""
+    found, wanted = (explorer.load(place).card for place in (folder, expected))
+    assert found.sha256 == wanted.sha256
+    times = {"seconds": 0.0}
+    assert [{**record, **times} for record in found.history] == [{**record, **times} for record in wanted.history]
+    assert (found.epochs, found.test_kl, found.beta) == (wanted.epochs, wanted.test_kl, wanted.beta)
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, epochs: int, error: BaseException) -> None:
+    """Let training raise error in the middle of the epoch after so many."""
+    advance = training.advance
+
+    def stopping(model: Any, x_train: Any, batches: Any, state: training.State, **more: Any) -> None:
+        if state.epoch < epochs:
+            return advance(model, x_train, batches, state, **more)
+        advance(model, x_train, batches[:2], state, **more)
+        raise error
+
+    monkeypatch.setattr(training, "advance", stopping)
+
+
+def test_a_resumed_training_ends_as_one_in_one_go(
+    half: Path, in_one_go: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["train", "--resume", str(half), "--epochs", "4", "--json"])
+    told = capsys.readouterr()
+    assert [json.loads(line)["epoch"] for line in told.out.splitlines()] == [3, 4]
+    assert "4/4" in told.err
+    assert_is(half, in_one_go)
+
+
+def test_a_resumed_training_can_go_to_another_folder(half: Path, half_way: Path, in_one_go: Path) -> None:
+    out = half.parent / "out"
+    cli.main(["train", "--resume", str(half), "--epochs", "4", "--seed", "0", "--hidden", "8", "--out", str(out)])
+    assert_is(out, in_one_go)
+    assert {path.name for path in half.iterdir()} == {path.name for path in half_way.iterdir()}
+    assert resume.load(half)[1].epoch == 2
+
+
+def test_an_interrupted_training_keeps_its_last_whole_epoch(
+    tmp_path: Path, in_one_go: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "model"
+    with monkeypatch.context() as patched:
+        stop_after(patched, 3, KeyboardInterrupt())
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*QUICK, "--epochs", "4", "--out", str(out)])
+    assert ended.value.code == 130
+    assert not (out / checkpoints.CARD).exists()
+    assert (resume.load(out)[1].epoch, resume.load(out)[1].step) == (3, 0)
+    cli.main(["train", "--resume", str(out)])
+    assert_is(out, in_one_go)
+
+
+def test_a_killed_training_loses_at_most_the_epoch_under_way(tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    command = [sys.executable, "-m", "explorer", *QUICK, "--epochs", "2000", "--json", "--out", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        told = [json.loads(process.stdout.readline())["epoch"] for _ in range(3)]
+        process.send_signal(signal.SIGKILL)
+        told += [json.loads(line)["epoch"] for line in process.stdout if line.endswith("\n")]
+    done = resume.load(out)[1].epoch
+    assert told[-1] <= done <= told[-1] + 1
+    cli.main(["train", "--resume", str(out), "--epochs", str(done + 1)])
+    assert explorer.load(out).card.epochs == done + 1
+
+
+def test_a_training_killed_before_its_model_was_written_still_gets_it(half: Path, half_way: Path) -> None:
+    (half / checkpoints.CARD).unlink()
+    cli.main(["train", "--resume", str(half)])
+    assert_is(half, half_way)
+
+
+def test_a_training_that_diverges_leaves_its_last_good_epoch(
+    tmp_path: Path, half_way: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = training.vae_loss
+    calls = iter(range(10**6))
+    steps = 6 * 2 + 3  # 1,438 images are 6 batches
+    monkeypatch.setattr(
+        training, "vae_loss", lambda *about, **more: loss(*about, **more) * (1 if next(calls) < steps else float("nan"))
+    )
+    out = tmp_path / "model"
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*QUICK, "--epochs", "5", "--out", str(out)])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("explorer: The training diverged: the loss at step 4 of epoch 3 is no longer a number.")
+    assert told.endswith("try a learning rate below 0.001")
+    assert_is(out, half_way)
+
+
+def test_a_training_that_diverges_at_once_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*QUICK, "--beta", "1e39", "--out", str(tmp_path / "model")])
+    assert ended.value.code == 2
+    assert "the loss at step 1 of epoch 1 is no longer a number" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "has done 2 epochs already; give --epochs above 2 to go on"),
+        (["--epochs", "2"], "has done 2 epochs already; give --epochs above 2 to go on"),
+        (["--epochs", "1"], "has done 2 epochs already"),
+        (["--epochs", "9999"], "epochs must be at most 2000"),
+        (["--dataset", "mnist"], "--dataset is mnist, but the training in"),
+        (["--model", "ae"], "--model is ae, but the training in"),
+        (["--arch", "conv"], "--arch is conv, but the training in"),
+        (["--hidden", "9,4"], "--hidden is 9,4, but the training in"),
+        (["--hidden", "x"], "--hidden must be whole numbers with commas"),
+        (["--latent-dim", "5"], "--latent-dim is 5, but the training in"),
+        (["--beta", "4"], "has 1.0; leave --beta out to go on with it"),
+        (["--batch-size", "7"], "has 256; leave --batch-size out to go on with it"),
+        (["--lr", "0.5"], "--lr is 0.5, but the training in"),
+        (["--seed", "3"], "--seed is 3, but the training in"),
+    ],
+)
+def test_a_training_that_cannot_go_on_as_asked_is_told_and_left_alone(
+    half: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    before = {path.name: path.read_bytes() for path in half.iterdir()}
+    epochs = [] if "--epochs" in options or not options else ["--epochs", "4"]
+    assert message in fail(capsys, ["train", "--resume", str(half), *epochs, *options])
+    assert {path.name: path.read_bytes() for path in half.iterdir()} == before
+
+
+def test_other_images_than_the_trainings_are_told(
+    half: Path, capsys: pytest.CaptureFixture[str], digits: data.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = data.Dataset(**{**vars(digits), "sha256": "0" * 64})
+    monkeypatch.setattr(data, "load", lambda *about, **more: other)
+    line = fail(capsys, ["train", "--resume", str(half), "--epochs", "4"])
+    assert f"The training in {half} saw other images than the full set of Digits 8×8; name the folder" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"settings": None}, "cannot go on here: These are no settings of a training"),
+        ({"settings": {}}, "cannot go on here: These are no settings of a training"),
+        ({"lr": 0.1}, "its settings are not those of its model"),
+        ({"latent_dim": 3}, "its settings are not those of its model"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"beta": -1.0}, "beta must be a number of at least 0"),
+        ({"seed": "0"}, "seed must be a int, got '0'"),
+        ({"dataset": "../digits"}, "Unknown data set: '../digits'"),
+    ],
+)
+def test_what_a_training_says_about_itself_is_not_believed(
+    half: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], message: str
+) -> None:
+    model, state, about = resume.load(half)
+    settings = change["settings"] if "settings" in change else {**about["settings"], **change}
+    resume.save(half, model, state, about={**about, "settings": settings})
+    assert message in fail(capsys, ["train", "--resume", str(half), "--epochs", "4"])
+
+
+def test_a_damaged_training_is_told_in_one_line(half: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (path,) = half.glob(resume.PATTERN)
+    flip_a_bit(path)
+    assert f"{path} is damaged" in fail(capsys, ["train", "--resume", str(half), "--epochs", "4"])
+    path.unlink()
+    assert "holds no training" in fail(capsys, ["train", "--resume", str(half), "--epochs", "4"])
+
+
+def test_neither_a_model_nor_an_unfinished_training_is_written_over(
+    half: Path, capsys: pytest.CaptureFixture[str], trained: dict[str, Path]
+) -> None:
+    again = ["train", "--resume", str(half), "--epochs", "4", "--out", str(trained["ae"])]
+    assert "already holds a model; choose another folder for --out" in fail(capsys, again)
+    (half / checkpoints.CARD).unlink()
+    assert f"already holds a training; go on with --resume {half}" in fail(capsys, [*QUICK, "--out", str(half)])
+
+
+# ---- commands
 
 
 @pytest.mark.parametrize(
