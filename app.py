@@ -3,7 +3,7 @@
 import streamlit as st
 from starlette.middleware import Middleware
 
-from explorer import catalogue, server
+from explorer import catalogue, server, visitors
 
 base_path = st.get_option("server.baseUrlPath")
 models = catalogue.shipped()
@@ -12,6 +12,7 @@ app = st.App(
     routes=server.routes(base_path, models),
     lifespan=server.lifespan,
     middleware=[
+        Middleware(visitors.Visitors),
         Middleware(server.PageHeaders, base_path=base_path, models=models),
         Middleware(server.PackedFrontend, base_path=base_path),
     ],

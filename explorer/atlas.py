@@ -25,6 +25,7 @@ from explorer.files import DamagedFile, read_checked, read_record, sha256, write
 
 if TYPE_CHECKING:
     from explorer.loaded import Model
+    from explorer.models import AE
 
 FORMAT = 1
 MANIFEST = "atlas.json"
@@ -46,7 +47,7 @@ class Atlas:
         kl_per_dim [d];
         pca_mean [d], pca_components [2, d], pca_explained [2]; mixture_weights [K], mixture_means [K, d],
         mixture_cholesky [K, d, d]; distances [1001] (quantiles of the distance to the nearest other code);
-        trust_raw [d, d], trust_pca, trust_umap [1].
+        trust_raw [d, d], trust_pca, trust_umap [1]. umap and trust_umap are missing until UMAP is drawn.
     decoder: the decoder's weights, float16 where that is exact to 1/255 in the image, else float32.
     posterior: logvar float16 [N, d]; empty for an AE.
     """
@@ -58,10 +59,19 @@ class Atlas:
     layers: tuple[dict[str, object], ...]
 
 
-def build(model: Model, x: np.ndarray, y: np.ndarray, *, seed: int = 0, order: np.ndarray | None = None) -> Atlas:
+def build(
+    model: Model,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    seed: int = 0,
+    order: np.ndarray | None = None,
+    with_umap: bool = True,
+) -> Atlas:
     """The atlas of model on held-out images x (uint8 [N, C, H, W]) with labels y (uint8 [N]).
 
     order: the dimensions, most active first, where that is known from more images than these.
+    with_umap: whether to wait for UMAP; an atlas without it shows the other views.
     """
     unit = x.astype(np.float32) / 255
     posterior: Arrays = {}
@@ -75,22 +85,21 @@ def build(model: Model, x: np.ndarray, y: np.ndarray, *, seed: int = 0, order: n
         images={"images": x},
         codes={
             **code_arrays(codes, seed=seed, order=latent.by_activity(codes) if order is None else order),
+            **(umap_arrays(codes, seed=seed) if with_umap else {}),
             "labels": y,
             "kl_per_dim": kl_per_dim(codes, posterior),
         },
         decoder=decoder_arrays(model, codes, seed=seed),
         posterior=posterior,
-        layers=decoder_layers(model),
+        layers=decoder_layers(model.module),
     )
 
 
 def code_arrays(codes: np.ndarray, *, seed: int, order: np.ndarray) -> Arrays:
     pca = projection.fit_pca(codes)
-    umap = projection.umap(codes, seed=seed)
     mixture = latent.fit_mixture(codes, seed=seed)
     return {
         "codes": short(codes),
-        "umap": umap.astype(np.float16),  # a picture: a thousandth of its width is less than a pixel
         "quantiles": short(latent.quantile_table(codes)),
         "activity": codes.var(axis=0),
         "order": order.astype(np.int32),
@@ -103,7 +112,14 @@ def code_arrays(codes: np.ndarray, *, seed: int, order: np.ndarray) -> Arrays:
         "distances": latent.quantile_table(latent.neighbour_distances(codes)[:, None])[0],
         "trust_raw": projection.trust_of_axes(codes),
         "trust_pca": np.array([projection.trust(codes, (codes - pca.mean) @ pca.components.T)], np.float32),
-        "trust_umap": np.array([projection.trust(codes, umap)], np.float32),
+    }
+
+
+def umap_arrays(codes: np.ndarray, *, seed: int) -> Arrays:
+    picture = projection.umap(codes, seed=seed)
+    return {
+        "umap": picture.astype(np.float16),  # a picture: a thousandth of its width is less than a pixel
+        "trust_umap": np.array([projection.trust(codes, picture)], np.float32),
     }
 
 
@@ -130,12 +146,12 @@ def decoder_arrays(model: Model, codes: np.ndarray, *, seed: int) -> Arrays:
     return {name: value.numpy() for name, value in (half if moved < 1 / 255 else full).items()}
 
 
-def decoder_layers(model: Model) -> tuple[dict[str, object], ...]:
+def decoder_layers(module: AE) -> tuple[dict[str, object], ...]:
     """The decoder as a list of steps that a reader without torch can follow; weights by their names in the part."""
     from torch import nn
 
     layers: list[dict[str, object]] = []
-    for index, layer in enumerate(model.module.decoder):
+    for index, layer in enumerate(module.decoder):
         if isinstance(layer, nn.Linear):
             layers.append({"kind": "linear", "weight": f"{index}.weight", "bias": f"{index}.bias"})
         elif isinstance(layer, nn.ConvTranspose2d):

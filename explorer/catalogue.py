@@ -75,16 +75,27 @@ def read_entry(folder: Path) -> Entry:
     return Entry(card=card, manifest=manifest, parts=parts)
 
 
-def for_browser(catalogue: Catalogue, titles: dict[str, tuple[str, tuple[str, ...]]]) -> dict[str, Any]:
-    """The catalogue in plain values, as the stage wants it. titles: by a data set's name, its title and classes."""
+def for_browser(
+    catalogue: Catalogue, titles: dict[str, tuple[str, tuple[str, ...]]], *, own: tuple[Entry, ...] = ()
+) -> dict[str, Any]:
+    """The catalogue in plain values, as the stage wants it. titles: by a data set's name, its title and classes.
+
+    own: models that this visitor alone may see.
+    """
+    used = {entry.card.dataset for entry in (*catalogue.entries, *own)}
     return {
-        "datasets": {name: {"title": title, "classes": list(classes)} for name, (title, classes) in titles.items()},
-        "models": [describe(entry) for entry in catalogue.entries],
+        "datasets": {
+            name: {"title": title, "classes": list(classes)}
+            for name, (title, classes) in titles.items()
+            if name in used
+        },
+        "models": [*map(describe, catalogue.entries), *(describe(entry, folder="mine") for entry in own)],
         "problems": list(catalogue.problems),
     }
 
 
-def describe(entry: Entry) -> dict[str, Any]:
+def describe(entry: Entry, *, folder: str = "atlas") -> dict[str, Any]:
+    """One model in plain values. folder: where the browser fetches its parts."""
     wanted = ("name", "dataset", "model", "arch", "hidden", "image_shape", "latent_dim", "beta", "epochs", "seed")
     figures = ("n_train", "n_test", "test_recon", "test_recon_sampled", "test_kl", "parameters")
     card = dataclasses.asdict(entry.card)
@@ -94,7 +105,7 @@ def describe(entry: Entry) -> dict[str, Any]:
         "layers": entry.manifest["layers"],
         "trust": entry.manifest["trust"],
         "perfect_copy": entry.manifest["perfect_copy"],
-        "parts": {name: {"url": f"atlas/{part.sha256}", "bytes": part.bytes} for name, part in entry.parts.items()},
+        "parts": {name: {"url": f"{folder}/{part.sha256}", "bytes": part.bytes} for name, part in entry.parts.items()},
     }
 
 

@@ -21,6 +21,7 @@ from explorer.files import DamagedFile, read_checked, sha256
 EMBEDDED = Path(__file__).parent / "embedded"
 MAX_FILE_BYTES = 64_000_000
 DIGITS = tuple("0123456789")
+DIGITS_TITLE = "Digits 8×8"
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,23 @@ def load(name: str, *, root: Path | None = None) -> Dataset:
     return load_embedded(name)
 
 
+def load_subset(name: str) -> Dataset:
+    """The data set called name as it ships with the project, whatever else is there."""
+    check_name(name)
+    return load_digits() if name == "digits" else load_embedded(name)
+
+
+def has_full(name: str) -> bool:
+    """Whether the full published set lies where load looks for it."""
+    return name in PUBLISHED and any((root / PUBLISHED[name].folder / "raw").is_dir() for root in candidate_roots(None))
+
+
+def titles() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """By name, every data set's title and its classes."""
+    known = {name: (published.title, published.classes) for name, published in PUBLISHED.items()}
+    return {**known, "digits": (DIGITS_TITLE, DIGITS)}
+
+
 def check_name(name: str, *, known: tuple[str, ...] = NAMES) -> None:
     if name not in known:
         raise ValueError(f"Unknown data set: {name!r}. Must be one of: {', '.join(known)}")
@@ -159,7 +177,7 @@ def read_idx(path: Path, *, expected_sha256: str) -> np.ndarray:
     content = read_checked(path, expected_sha256=expected_sha256, max_bytes=MAX_FILE_BYTES)
     axes = content[3]
     shape = struct.unpack(f">{axes}I", content[4 : 4 + 4 * axes])
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+    return np.frombuffer(bytearray(content), np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
 def load_embedded(name: str) -> Dataset:
@@ -191,7 +209,7 @@ def load_digits() -> Dataset:
     held_out = np.arange(len(x)) % 5 == 4
     return Dataset(
         name="digits",
-        title="Digits 8×8",
+        title=DIGITS_TITLE,
         source="the full set",
         sha256=sha256(x.tobytes()),
         classes=DIGITS,

@@ -50,18 +50,35 @@ def trust(codes: np.ndarray, picture: np.ndarray) -> float:
 
     On the first 1,000 points at most, so that figures of different views can be compared.
     """
-    from sklearn.manifold import trustworthiness
-
-    codes, picture = codes[:TRUST_POINTS], picture[:TRUST_POINTS]
-    neighbours = min(TRUST_NEIGHBOURS, (len(codes) - 1) // 2)
-    return float(trustworthiness(codes, picture, n_neighbors=neighbours))
+    return trust_by_ranks(neighbour_ranks(codes[:TRUST_POINTS]), picture[:TRUST_POINTS])
 
 
 def trust_of_axes(codes: np.ndarray) -> np.ndarray:
     """[d, d]: the trust of the picture that two raw dimensions give, for every pair of them."""
-    d = codes.shape[1]
+    codes = codes[:TRUST_POINTS]
+    d, ranks = codes.shape[1], neighbour_ranks(codes)
     table = np.ones((d, d), np.float32)
     for i in range(d):
         for j in range(i + 1, d):
-            table[i, j] = table[j, i] = trust(codes, codes[:, [i, j]])
+            table[i, j] = table[j, i] = trust_by_ranks(ranks, codes[:, [i, j]])
     return table
+
+
+def neighbour_ranks(codes: np.ndarray) -> np.ndarray:
+    """[N, N]: how near each point is to each other one, row by row: 1 for the nearest, N for the point itself."""
+    from sklearn.metrics import pairwise_distances
+
+    distances = pairwise_distances(codes)
+    np.fill_diagonal(distances, np.inf)
+    return distances.argsort(axis=1).argsort(axis=1) + 1
+
+
+def trust_by_ranks(ranks: np.ndarray, picture: np.ndarray) -> float:
+    """The trust of a picture of points whose neighbour_ranks are known: scikit-learn's figure, without its sorting."""
+    from sklearn.neighbors import NearestNeighbors
+
+    n = len(ranks)
+    k = min(TRUST_NEIGHBOURS, (n - 1) // 2)
+    seen = NearestNeighbors(n_neighbors=k).fit(picture).kneighbors(return_distance=False)
+    intruders = (np.take_along_axis(ranks, seen, axis=1) - k).clip(min=0).sum()
+    return float(1 - 2 * intruders / (n * k * (2 * n - 3 * k - 1)))

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from explorer import catalogue, modules
+from explorer import catalogue, jobs, modules, training_routes, visitors
 from explorer.atlas import MAX_PART_BYTES
 from explorer.catalogue import Catalogue
 from explorer.files import DamagedFile, read_checked
@@ -59,6 +59,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         Route(f"{prefix}/atlas/{{sha256:str}}", part_by_hash),
         Route(f"{prefix}/{modules.address()}/{{name:str}}", module),
         Route(f"{prefix}/health", health),
+        *training_routes.routes(prefix, jobs.here(), visitors.shelf()),
     ]
 
 
@@ -83,7 +84,9 @@ class PageHeaders:
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "same-origin"
                 if headers.get("content-type", "").startswith("text/html"):
-                    headers["Link"] = ", ".join([*self.modules, *self.atlases(scope["query_string"])])
+                    explores = scope["path"].rstrip("/") == self.prefix
+                    atlases = self.atlases(scope["query_string"]) if explores else []
+                    headers["Link"] = ", ".join([*self.modules, *atlases])
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
@@ -161,7 +164,10 @@ async def collect(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[int, Mu
 async def lifespan(app: object) -> AsyncIterator[None]:
     """Runs while the server does."""
     answer_at_once()
-    yield
+    try:
+        yield
+    finally:
+        jobs.here().close()
 
 
 def answer_at_once() -> None:

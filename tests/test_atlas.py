@@ -73,7 +73,7 @@ def test_its_decoder_can_be_followed_step_by_step(
 def test_a_conv_decoder_can_be_followed_too() -> None:
     model = untrained("conv")
     z = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
-    by_steps = decode_by_steps(atlas.decoder_layers(model), atlas.decoder_arrays(model, z, seed=0), z)
+    by_steps = decode_by_steps(atlas.decoder_layers(model.module), atlas.decoder_arrays(model, z, seed=0), z)
     np.testing.assert_allclose(by_steps, model.decode(z), atol=1 / 255)
 
 
@@ -89,7 +89,7 @@ def test_a_layer_the_browser_does_not_know_is_named() -> None:
     model = untrained("mlp")
     model.module.decoder.append(torch.nn.Tanh())
     with pytest.raises(TypeError, match="Tanh"):
-        atlas.decoder_layers(model)
+        atlas.decoder_layers(model.module)
 
 
 def test_the_kl_of_each_dimension_is_that_of_torch_distributions(atlases: dict[str, atlas.Atlas]) -> None:

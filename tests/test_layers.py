@@ -11,12 +11,15 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "torchvision", "umap", "sklearn", "numba", "scipy", "plotly", "matplotlib", "safetensors"}
 LAYERS = [
-    {"explorer.files"},
+    {"explorer.files", "explorer.settings"},
     {"explorer.data", "explorer.models", "explorer.modules"},
     {"explorer.checkpoints", "explorer.training"},
-    {"explorer.latent", "explorer.projection", "explorer.loaded"},
-    {"explorer", "explorer.atlas"},
-    {"explorer.catalogue"},
+    {"explorer.latent", "explorer.projection", "explorer.loaded", "explorer.resume"},
+    {"explorer", "explorer.atlas", "explorer.sketch"},
+    {"explorer.catalogue", "explorer.packing", "explorer.worker"},
+    {"explorer.jobs"},
+    {"explorer.visitors"},
+    {"explorer.training_routes"},
     {"explorer.server", "explorer.stage"},
     {"explorer.pages", "explorer.cli"},
     {"explorer.__main__", "app"},

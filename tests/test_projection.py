@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
+from sklearn.manifold import trustworthiness
 
 from explorer import projection
 from explorer.atlas import Atlas
@@ -51,6 +54,23 @@ def test_trust_is_that_of_venna_and_kaski(count: int) -> None:
     picture = codes[:, :2]
     k = min(10, (count - 1) // 2)
     assert projection.trust(codes, picture) == pytest.approx(trust_by_hand(codes, picture, k), abs=1e-6)
+
+
+@pytest.mark.parametrize("d", [2, 5])
+@pytest.mark.parametrize("count", [12, 300, 1100])
+def test_trust_is_that_of_scikit_learn(count: int, d: int) -> None:
+    codes = cloud(count, d)
+    table, k = projection.trust_of_axes(codes), min(10, (count - 1) // 2)
+    for i, j in combinations(range(d), 2):
+        expected = trustworthiness(codes[:1000], codes[:1000, [i, j]], n_neighbors=k)
+        assert table[i, j] == pytest.approx(expected, abs=1e-6)
+        assert projection.trust(codes, codes[:, [i, j]]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_codes_that_are_all_alike_have_a_trust_between_0_and_1() -> None:
+    codes = np.repeat(cloud(5, 3), 20, axis=0)
+    table = projection.trust_of_axes(codes)
+    assert ((table >= 0) & (table <= 1)).all()
 
 
 def test_a_picture_that_keeps_all_distances_has_full_trust() -> None:

@@ -1,7 +1,9 @@
 """Explore: two models, one probe."""
 
-from explorer import catalogue, data
+import streamlit as st
+
+from explorer import catalogue, data, visitors
 from explorer.stage import stage
 
-titles = {name: (published.title, published.classes) for name, published in data.PUBLISHED.items()}
-stage(catalogue.for_browser(catalogue.shipped(), titles))
+own = visitors.shelf().of(visitors.visitor_of(st.context.cookies))
+stage(catalogue.for_browser(catalogue.shipped(), data.titles(), own=own))

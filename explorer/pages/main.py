@@ -8,4 +8,8 @@ HERE = Path(__file__).parent
 
 st.set_page_config(page_title="Latent Explorer", page_icon="🌗", layout="wide")
 st.html(HERE / "main.css")
-st.navigation([st.Page(HERE / "explore.py", title="Explore", default=True)], position="top").run()
+pages = [
+    st.Page(HERE / "explore.py", title="Explore", default=True),
+    st.Page(HERE / "train.py", title="Train", url_path="train"),
+]
+st.navigation(pages, position="top").run()

@@ -22,3 +22,8 @@ def stage(catalogue: dict[str, Any]) -> None:
     Switches, probe and walk live in the page's address; nothing that the pointer does reaches Python.
     """
     _mount(data={"catalogue": catalogue, "modules": modules.address()}, key="stage")
+
+
+def live(training: dict[str, Any]) -> None:
+    """Show a training as it happens: its id, and the title and classes of its data set. No rerun is needed for it."""
+    _mount(data={"training": training, "modules": modules.address()}, key="live")

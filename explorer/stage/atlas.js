@@ -20,7 +20,8 @@ function part(url, base) {
   return fetched.get(url);
 }
 
-async function fetchPart(address) {
+/** The tensors of a file. The error of a failed fetch is a sentence for the screen. */
+export async function fetchPart(address) {
   let response;
   try {
     response = await fetch(address);
@@ -47,31 +48,41 @@ export async function loadAtlas(model, base) {
   const images = part(model.parts.images.url, base);
   images.catch(() => {});
   const [codes, decoder] = await Promise.all(['codes', 'decoder'].map((name) => part(model.parts[name].url, base)));
-  const atlas = {
+  const atlas = makeAtlas(model, codes, decoder);
+  // The images are the largest part, and the probe can answer without them.
+  atlas.imagesHere = images.then((tensors) => { atlas.images = tensors.images.data; });
+  atlas.imagesHere.catch(() => {}); // told by whoever waits for them
+  ready.set(model.name, atlas);
+  return atlas;
+}
+
+/**
+ * An atlas from its tensors. What a model in training does not have yet (UMAP, trust) is null.
+ * @param {any} model  an entry of the catalogue
+ * @param {Record<string, any>} codes
+ * @param {Record<string, any>} decoder
+ */
+export function makeAtlas(model, codes, decoder) {
+  return {
     model,
     n: model.n,
     d: model.latent_dim,
     shape: model.image_shape,
     pixels: model.image_shape.reduce((a, b) => a * b),
     images: null,
-    labels: codes.labels.data,
+    labels: codes.labels?.data ?? null,
     codes: codes.codes.data,
-    umap: codes.umap.data,
+    umap: codes.umap?.data ?? null,
     quantiles: codes.quantiles,
     order: codes.order.data,
     pcaMean: codes.pca_mean.data,
     pcaComponents: codes.pca_components.data,
     pcaExplained: codes.pca_explained.data,
     distances: codes.distances.data,
-    trust: { raw: codes.trust_raw.data, pca: codes.trust_pca.data[0], umap: codes.trust_umap.data[0] },
+    trust: { raw: codes.trust_raw?.data ?? null, pca: codes.trust_pca?.data[0] ?? null, umap: codes.trust_umap?.data[0] ?? null },
     mixture: { weights: codes.mixture_weights.data, means: codes.mixture_means.data, cholesky: codes.mixture_cholesky.data },
     decoder: makeDecoder(model.layers, decoder),
   };
-  // The images are the largest part, and the probe can answer without them.
-  atlas.imagesHere = images.then((tensors) => { atlas.images = tensors.images.data; });
-  atlas.imagesHere.catch(() => {}); // told by whoever waits for them
-  ready.set(model.name, atlas);
-  return atlas;
 }
 
 /** The pixels of one held-out image, bytes [C, H, W]; null until they are here. */

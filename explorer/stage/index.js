@@ -11,17 +11,25 @@ async function styled(host) {
   while (host.isConnected && !getComputedStyle(host).getPropertyValue('--paper')) await new Promise(requestAnimationFrame);
 }
 
-async function mount(host, { catalogue, modules }) {
-  const [{ Stage }] = await Promise.all([import(new URL(`${modules}/stage.js`, document.baseURI)), styled(host)]);
-  return new Stage(host, catalogue, document.baseURI);
+async function mount(host, { catalogue, training, modules }) {
+  const name = training ? 'live' : 'stage';
+  const [{ Stage, Live }] = await Promise.all([import(new URL(`${modules}/${name}.js`, document.baseURI)), styled(host)]);
+  return training ? new Live(host, training, document.baseURI) : new Stage(host, catalogue, document.baseURI);
+}
+
+/** What is mounted shows another training when there is one. */
+function remount(host, data) {
+  mounted.get(host)?.then((shown) => shown.destroy());
+  host.dataset.training = data.training?.id ?? '';
+  mounted.set(host, mount(host, data));
 }
 
 export default function ({ data, parentElement }) {
   const host = parentElement.querySelector('[data-role="stage"]');
-  if (mounted.has(host)) mounted.get(host).then((stage) => stage.repaint());
-  else mounted.set(host, mount(host, data));
+  if (mounted.has(host) && host.dataset.training === (data.training?.id ?? '')) mounted.get(host).then((shown) => shown.repaint());
+  else remount(host, data);
   return () => {
-    mounted.get(host)?.then((stage) => stage.destroy());
+    mounted.get(host)?.then((shown) => shown.destroy());
     mounted.delete(host);
   };
 }

@@ -47,6 +47,16 @@ export class LatentMap {
     this.resetZoom();
   }
 
+  /** The same picture a moment later. It grows at once and shrinks slowly, so that one sees what moves. */
+  followView(view) {
+    const before = this.extent;
+    this.setView(view);
+    if (!before) return;
+    const eased = ([oldLow, oldHigh], [low, high]) => [Math.min(low, oldLow + 0.2 * (low - oldLow)), Math.max(high, oldHigh + 0.2 * (high - oldHigh))];
+    this.extent = { x: eased(before.x, this.extent.x), y: eased(before.y, this.extent.y) };
+    this.resetZoom();
+  }
+
   /** Change what is drawn: selectedClass, colours, labels, names, grid. */
   set(patch) {
     Object.assign(this.state, patch);
@@ -153,7 +163,7 @@ export class LatentMap {
     const [left, bottom] = this.toPlane(MARGIN.left, this.height - MARGIN.bottom);
     const [right, top] = this.toPlane(this.width - MARGIN.right, MARGIN.top);
     const across = ticks(left, right, this.width / 90).map((value) => [value, this.toPixels(value, 0)[0]]);
-    const up = ticks(bottom, top, this.height / 70).map((value) => [value, this.toPixels(0, value)[1]]);
+    const up = this.view.lanes ? [] : ticks(bottom, top, this.height / 70).map((value) => [value, this.toPixels(0, value)[1]]);
     context.globalAlpha = 0.1;
     for (const [, px] of across) stroke(context, px, MARGIN.top, px, this.height - MARGIN.bottom);
     for (const [, py] of up) stroke(context, MARGIN.left, py, this.width - MARGIN.right, py);
@@ -161,11 +171,20 @@ export class LatentMap {
     context.textAlign = 'center';
     for (const [value, px] of across) context.fillText(label(value), px, this.height - 6);
     context.textAlign = 'right';
-    for (const [value, py] of up) context.fillText(label(value), MARGIN.left - 4, py + 4);
+    if (this.view.lanes) this.drawLaneNames(context);
+    else for (const [value, py] of up) context.fillText(label(value), MARGIN.left - 4, py + 4);
     context.fillText(this.view.names[0], this.width - MARGIN.right, this.height - MARGIN.bottom - 4);
     context.textAlign = 'left';
     context.fillText(this.view.names[1], MARGIN.left + 4, MARGIN.top + 12);
     context.globalAlpha = 1;
+  }
+
+  drawLaneNames(context) {
+    const { lanes } = this.view;
+    this.state.names.slice(0, lanes).forEach((name, c) => {
+      const text = name.length > 5 ? `${name.slice(0, 4)}…` : name;
+      context.fillText(text, MARGIN.left - 4, this.toPixels(0, (c + 0.5) / lanes)[1] + 4);
+    });
   }
 
   drawPoints() {
@@ -196,6 +215,7 @@ export class LatentMap {
     context.textAlign = 'center';
     context.lineJoin = 'round';
     names.forEach((name, c) => {
+      if (this.view.lanes) return;
       if (selectedClass === null ? name.length > 2 : c !== selectedClass) return;
       const [px, py] = this.toPixels(...this.middleOf(c, labels));
       context.font = `700 ${this.width < 260 ? 11 : 15}px ${style.fontFamily}`;
@@ -238,7 +258,17 @@ export class LatentMap {
     }
     if (image) ring(context, this.toPixels(...image), 8, paper, ink);
     for (const [key, at] of [['A', a], ['B', b]]) if (at) badge(context, key, this.toPixels(...at), ink, paper, style.fontFamily);
+    if (probe && this.view.lanes) this.drawPlumb(context, probe, paper, accent);
     if (probe) this.drawProbe(context, this.toPixels(...probe), { accent, paper, pinned });
+  }
+
+  /** On a strip the probe is a whole line: only the place along it means something. */
+  drawPlumb(context, probe, paper, accent) {
+    const [px] = this.toPixels(...probe);
+    context.beginPath();
+    context.moveTo(px, MARGIN.top);
+    context.lineTo(px, this.height - MARGIN.bottom);
+    outline(context, paper, 4, accent, 1.5);
   }
 
   /** The probe, held at the map's edge as a hollow ring when its code lies outside what is shown. */

@@ -73,6 +73,7 @@ export class Panel {
     this.atlas = atlas;
     this.name = name;
     const { model } = atlas;
+    this.follows = false;
     this.element.className = `panel ${model.model}`;
     setText(this.title, TITLES[model.model]);
     this.showFacts(model);
@@ -99,6 +100,17 @@ export class Panel {
     this.nearestIndex = -1;
   }
 
+  /**
+   * The same model a moment later in its training: other codes, other weights, the same probe.
+   * @param {any} atlas
+   */
+  follow(atlas) {
+    this.follows = true;
+    this.atlas = atlas;
+    this.nearestIndex = -1;
+    this.sliders.fit(atlas);
+  }
+
   showFacts(model) {
     const network = model.arch === 'mlp' ? [model.image_shape.reduce((a, b) => a * b), ...model.hidden, model.latent_dim].join('·') : `conv ${model.hidden.join('·')}·${model.latent_dim}`;
     setText(this.about, model.model === 'vae' ? `${network}, β = ${model.beta}` : network);
@@ -120,11 +132,13 @@ export class Panel {
     const dims = axes.map((place) => this.atlas.order[Math.min(place, this.atlas.d - 1)]);
     const view = makeView(this.atlas, kind, dims);
     this.view = quantile && view.quantiles ? byQuantile(view) : view;
-    this.map.setView(this.view);
-    const { points, neighbours } = this.atlas.model.trust;
+    this.follows ? this.map.followView(this.view) : this.map.setView(this.view);
     const snaps = this.view.snaps ? 'UMAP cannot be run backwards: the probe snaps to the nearest code. ' : '';
-    setText(this.trust, `${snaps}Trustworthiness of this view ${this.view.trust.toFixed(3)}`);
-    this.trust.title = `Of the ${neighbours} nearest neighbours one sees, how many are near in all ${this.atlas.d} dimensions (${Math.min(points, this.atlas.n)} points). 1 is perfect, about 0.5 is chance.`;
+    const waiting = kind === 'umap' && !this.atlas.umap && this.atlas.d > 1 ? 'UMAP is not drawn yet; this is PCA. ' : '';
+    const trust = this.view.trust === null ? '' : `Trustworthiness of this view ${this.view.trust.toFixed(3)}`;
+    setText(this.trust, `${waiting}${snaps}${trust}`);
+    const { points, neighbours } = this.atlas.model.trust ?? { points: 0, neighbours: 0 };
+    this.trust.title = this.view.trust === null ? '' : `Of the ${neighbours} nearest neighbours one sees, how many are near in all ${this.atlas.d} dimensions (${Math.min(points, this.atlas.n)} points). 1 is perfect, about 0.5 is chance.`;
     const choosable = kind === 'raw' && this.atlas.d > 2;
     this.axesPlace.replaceChildren(...(choosable ? [this.axisSelect('across', 0, axes), this.axisSelect('up', 1, axes)] : []));
   }

@@ -59,7 +59,7 @@ function explain(why, models, dimensions, onMoreDimensions) {
 /** The distributions a model is sampled from. What an AE lacks is a known one, so it is shown with and without help. */
 function distributions({ side, kind, atlas }) {
   const prior = { side, kind, atlas, from: 'N(0, I)', code: ({ eps }) => eps };
-  const mixture = { side, kind, atlas, from: 'a mixture fitted to its codes', code: (draw) => fromMixture(atlas, draw) };
+  const mixture = { side, kind, atlas, from: atlas.mixture.weights.length > 1 ? 'a mixture fitted to its codes' : 'a Gaussian fitted to its codes', code: (draw) => fromMixture(atlas, draw) };
   return atlas.model.model === 'ae' ? [prior, mixture] : [prior];
 }
 

@@ -16,6 +16,11 @@ export class Sliders {
     this.element = h('div', { class: `sliders ${atlas.d > 6 ? 'many' : ''}` }, ...this.rows.map((row) => row.element));
   }
 
+  /** Other codes of the same model: ranges and densities change, the rows stay under the finger. */
+  fit(atlas) {
+    for (const row of this.rows) row.fit(atlas);
+  }
+
   /** Follow a code. */
   set(z) {
     for (const row of this.rows) row.set(z[row.dim]);
@@ -24,15 +29,25 @@ export class Sliders {
 
 function makeRow({ kind, atlas, dim, onInput, onProblem }) {
   const name = `${kind} z${dim + 1}`;
-  const [low, high] = sliderRange(atlas, dim);
-  const span = Math.max(high - low, 1e-9);
+  let low = 0, high = 1, span = 1, curve = null;
   const thumb = h('span', { class: 'thumb' });
   const track = h('div', {
     class: 'track', role: 'slider', tabindex: 0, 'aria-label': name,
-    'aria-valuemin': low.toFixed(4), 'aria-valuemax': high.toFixed(4),
-  }, densityCurve(atlas, dim, low, span), thumb);
+  }, thumb);
   const box = h('input', { class: 'value', type: 'text', inputmode: 'decimal', 'aria-label': `${name} value`, spellcheck: 'false' });
   const row = { dim, value: NaN, element: h('div', { class: 'slider' }, h('span', { class: 'name', 'aria-hidden': 'true' }, `z${dim + 1}`), track, box) };
+
+  row.fit = (newAtlas) => {
+    [low, high] = sliderRange(newAtlas, dim);
+    span = Math.max(high - low, 1e-9);
+    track.setAttribute('aria-valuemin', low.toFixed(4));
+    track.setAttribute('aria-valuemax', high.toFixed(4));
+    curve?.remove();
+    curve = densityCurve(newAtlas, dim, low, span);
+    track.prepend(curve);
+    row.value = NaN;
+  };
+  row.fit(atlas);
 
   row.set = (value) => {
     if (Object.is(value, row.value)) return;

@@ -10,7 +10,8 @@ import { codeOf, nearestCode, quantileOf, valueAt } from './latent.js';
  *     does not say is taken from base
  * @property {(z: ArrayLike<number>) => [number, number]} fromCode
  * @property {[string, string]} names  of the axes
- * @property {number} trust  trustworthiness of the picture, in [0, 1]
+ * @property {number|null} trust  trustworthiness of the picture, in [0, 1]; null if it was not measured
+ * @property {number} [lanes]  of a strip: how many lanes, from below
  * @property {boolean} snaps  whether toCode can only give codes of images
  * @property {{of: (x: number, y: number) => [number, number], at: (u: number, v: number) => [number, number]}|null}
  *     quantiles  of a point's two coordinates, and the way back; null where they mean nothing
@@ -18,6 +19,8 @@ import { codeOf, nearestCode, quantileOf, valueAt } from './latent.js';
 
 /** @returns {View} */
 export function makeView(atlas, kind, axes) {
+  if (atlas.d === 1) return stripView(atlas);
+  if (kind === 'umap' && !atlas.umap) return pcaView(atlas);
   return { raw: rawView, pca: pcaView, umap: umapView }[kind](atlas, axes);
 }
 
@@ -58,12 +61,29 @@ function rawView(atlas, [across, up]) {
     },
     fromCode: (z) => [z[across], z[up]],
     names: [`z${across + 1}`, `z${up + 1}`],
-    trust: atlas.trust.raw[across * atlas.d + up],
+    trust: atlas.trust.raw?.[across * atlas.d + up] ?? null,
     snaps: false,
     quantiles: {
       of: (x, y) => [quantileOf(atlas, across, x), quantileOf(atlas, up, y)],
       at: (u, v) => [valueAt(atlas, across, u), valueAt(atlas, up, v)],
     },
+  };
+}
+
+/** One dimension: the codes along a strip, one lane a class, so that they do not hide one another. */
+function stripView(atlas) {
+  const lanes = Math.max(...atlas.labels) + 1;
+  const y = Float32Array.from(atlas.labels, (label, i) => (label + 0.12 + 0.76 * ((i * 0.618034) % 1)) / lanes);
+  return {
+    x: Float32Array.from(atlas.codes),
+    y,
+    toCode: (x) => Float64Array.of(x),
+    fromCode: (z) => [z[0], 0.5],
+    names: ['z1', 'one lane a class'],
+    trust: 1,
+    snaps: false,
+    lanes,
+    quantiles: null,
   };
 }
 

@@ -11,7 +11,7 @@ import torch
 from playwright.sync_api import Page
 from safetensors.torch import save
 
-from explorer import atlas, checkpoints, loaded, models
+from explorer import atlas, checkpoints, models
 from tests.browser.conftest import OpenPage
 
 pytestmark = pytest.mark.browser
@@ -29,7 +29,7 @@ def browser_decode(
     page: Page, app: str, model: models.AE, z: np.ndarray, image: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """x_hat [N, pixels] and the error of each against image, as the browser's decoder has them."""
-    layers = atlas.decoder_layers(loaded.Model(model, card=None))  # type: ignore[arg-type]
+    layers = atlas.decoder_layers(model)
     weights = base64.b64encode(save(dict(model.decoder.state_dict()))).decode()
     argument = {
         "address": f"{app}/_stcore/bidi-components/explorer.stage",

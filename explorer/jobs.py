@@ -1,0 +1,316 @@
+"""Trainings in worker processes: a pair is one job, jobs wait in a queue, news is kept so that it can be heard again.
+
+Needs no torch. A job belongs to the visitor who started it; who asks for it with another name is told there is none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from explorer import checkpoints, settings
+
+KINDS = ("ae", "vae")
+ENDED = ("done", "stopped", "failed")
+Listener = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one server grants. Times in seconds."""
+
+    at_once: int = max(1, (os.cpu_count() or 2) // 2)
+    waiting: int = 20
+    active_a_visitor: int = 3
+    kept_jobs: int = 40
+    training_s: float = 3600
+    grace_s: float = 120
+    idle_s: float = 600
+    max_bytes: int = 1_500_000_000
+    film_bytes: int = 150_000_000
+
+
+def limits_here() -> Limits:
+    """The limits, where the environment does not say otherwise (see README)."""
+    names = {"at_once": int, "grace_s": float, "training_s": float}
+    given = {name: os.environ.get(f"LATENT_EXPLORER_{name.upper()}") for name in names}
+    return Limits(**{name: names[name](value) for name, value in given.items() if value})
+
+
+@dataclass
+class Job:
+    """A pair in training. events: all its news so far, each a plain dict with its side ("ae", "vae" or "")."""
+
+    id: str
+    owner: str
+    settings: settings.Settings
+    full: bool
+    folder: Path
+    earlier: Path | None = None
+    state: str = "waiting"
+    events: list[dict[str, Any]] = field(default_factory=list)
+    listeners: list[Listener] = field(default_factory=list)
+    workers: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+    finished: set[str] = field(default_factory=set)
+    wish: str | None = None
+    started: float = 0.0
+    alone_since: float = field(default_factory=time.monotonic)
+
+    def model_folder(self, kind: str) -> Path:
+        return self.folder / f"{self.id[:6]}-{kind}"
+
+
+class Refused(ValueError):
+    """An order that cannot be taken now; the message says why and what to do."""
+
+
+class Jobs:
+    """All jobs of one server. Every method may be called from any thread."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.root = Path(tempfile.mkdtemp(prefix="latent-explorer-"))
+        self.lock = threading.RLock()
+        self.jobs: dict[str, Job] = {}
+        self.spares: list[subprocess.Popen[str]] = []
+        self.wanted = time.monotonic()
+        self.closed = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    # --- orders -----------------------------------------------------------------------------------------------------
+
+    def warm(self) -> None:
+        """Someone may start a training soon: have processes ready that hold torch already."""
+        with self.lock:
+            self.wanted = time.monotonic()
+            self.spares = [spare for spare in self.spares if spare.poll() is None]
+            while len(self.spares) < len(KINDS) and not self.closed.is_set():
+                self.spares.append(start_process())
+
+    def submit(self, owner: str, chosen: settings.Settings, *, full: bool = False, earlier: Path | None = None) -> Job:
+        """Take an order. earlier: a folder whose models go on from where they stood. Raises Refused."""
+        with self.lock:
+            active = [job for job in self.jobs.values() if job.state not in ENDED]
+            if sum(job.owner == owner for job in active) >= self.limits.active_a_visitor:
+                raise Refused(f"You have {self.limits.active_a_visitor} trainings already: stop one of them first")
+            if sum(job.state == "waiting" for job in active) >= self.limits.waiting:
+                raise Refused("The queue is full: try again in some minutes")
+            name = secrets.token_urlsafe(12).replace("_", "x").replace("-", "y")
+            job = Job(name, owner, chosen, full, self.root / "jobs" / name, earlier=earlier)
+            job.folder.mkdir(parents=True)
+            self.jobs[job.id] = job
+            self._forget_old()
+            self._advance()
+            return job
+
+    def get(self, job_id: str, owner: str) -> Job | None:
+        """The job, for its owner alone."""
+        job = self.jobs.get(job_id)
+        return job if job and secrets.compare_digest(job.owner, owner) else None
+
+    def of(self, owner: str) -> list[Job]:
+        return [job for job in self.jobs.values() if job.owner == owner]
+
+    def stop(self, job: Job, *, keep: bool) -> None:
+        """End a training: what it has learned is kept or dropped."""
+        with self.lock:
+            if job.state == "waiting":
+                self._end(job, "stopped")
+            elif job.state == "training":
+                job.wish = "keep" if keep else "drop"
+                for worker in job.workers.values():
+                    tell(worker, {"stop": job.wish})
+
+    def listen(self, job: Job, listener: Listener) -> None:
+        with self.lock:
+            job.listeners.append(listener)
+
+    def unlisten(self, job: Job, listener: Listener) -> None:
+        with self.lock:
+            job.listeners.remove(listener)
+            job.alone_since = time.monotonic()
+
+    def close(self) -> None:
+        """End all processes and remove all files."""
+        self.closed.set()
+        with self.lock:
+            workers = [*self.spares, *(worker for job in self.jobs.values() for worker in job.workers.values())]
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    # --- the course of a job ----------------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Start what waits while there is room, and tell the others their place."""
+        training = sum(job.state == "training" for job in self.jobs.values())
+        waiting = [job for job in self.jobs.values() if job.state == "waiting"]
+        for job in waiting[: max(0, self.limits.at_once - training)]:
+            self._start(job)
+        for place, job in enumerate(waiting[max(0, self.limits.at_once - training) :], start=1):
+            if not job.events or job.events[-1].get("place") != place:
+                self._tell(job, "", {"kind": "state", "state": "waiting", "place": place})
+
+    def _start(self, job: Job) -> None:
+        job.state, job.started = "training", time.monotonic()
+        self._tell(job, "", {"kind": "state", "state": "training"})
+        for kind in KINDS:
+            worker = self._take_worker()
+            job.workers[kind] = worker
+            folder = job.model_folder(kind)
+            folder.mkdir()
+            order = {
+                "model": kind,
+                "settings": job.settings.record(),
+                "folder": str(folder),
+                "full": job.full,
+                "max_bytes": self.limits.max_bytes,
+                "earlier": str(earlier_folder(job.earlier, kind)) if job.earlier else None,
+            }
+            tell(worker, order)
+            threading.Thread(target=self._follow, args=(job, kind, worker), daemon=True).start()
+
+    def _take_worker(self) -> subprocess.Popen[str]:
+        while self.spares:
+            spare = self.spares.pop(0)
+            if spare.poll() is None:
+                return spare
+        return start_process()
+
+    def _follow(self, job: Job, kind: str, worker: subprocess.Popen[str]) -> None:
+        """Pass on what a worker says until it ends."""
+        assert worker.stdout is not None
+        for line in worker.stdout:
+            with contextlib.suppress(ValueError):
+                news = json.loads(line)
+                if news["kind"] != "ready":
+                    self._heard(job, kind, news)
+        code = worker.wait()
+        if kind not in job.finished:
+            how = f"signal {-code}" if code < 0 else f"status {code}"
+            text = f"{kind.upper()}: the training process ended by itself ({how})."
+            self._heard(job, kind, {"kind": "failed", "text": text})
+        with self.lock:
+            job.workers.pop(kind, None)
+            if job.state == "drawing" and not job.workers:
+                self._end(job, "done")
+
+    def _heard(self, job: Job, kind: str, news: dict[str, Any]) -> None:
+        with self.lock:
+            if job.state in ENDED:
+                return
+            self._tell(job, kind, news)
+            if news["kind"] == "failed":
+                self._end(job, "failed")
+            elif news["kind"] in ("trained", "dropped"):
+                job.finished.add(kind)
+                if job.finished == set(KINDS):
+                    if news["kind"] == "dropped":
+                        self._end(job, "stopped")
+                    else:
+                        job.state = "drawing"
+                        self._tell(job, "", {"kind": "state", "state": "drawing"})
+                        self._advance()
+            elif news["kind"] == "moment":
+                self._thin(job, kind)
+
+    def _end(self, job: Job, state: str) -> None:
+        job.state = state
+        for worker in job.workers.values():
+            if state != "done":
+                worker.kill()
+        self._tell(job, "", {"kind": "state", "state": state})
+        self._advance()
+
+    def _tell(self, job: Job, side: str, news: dict[str, Any]) -> None:
+        with self.lock:
+            job.events.append({**news, "side": side, "sent": time.time()})
+            listeners = list(job.listeners)
+        for listener in listeners:
+            listener()
+
+    def _thin(self, job: Job, kind: str) -> None:
+        """Keep the film within its bound: when it is full, every second picture goes."""
+        folder = job.model_folder(kind)
+        files = sorted(folder.glob("moment-*"))
+        if len(files) > 2 and sum(file.stat().st_size for file in files) > self.limits.film_bytes // len(KINDS):
+            for file in files[1:-1:2]:
+                file.unlink(missing_ok=True)
+
+    # --- the watch --------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        while not self.closed.wait(1.0):
+            now = time.monotonic()
+            with self.lock:
+                for job in list(self.jobs.values()):
+                    self._watch_job(job, now)
+                if now - self.wanted > self.limits.idle_s:
+                    for spare in self.spares:
+                        spare.kill()
+                    self.spares.clear()
+
+    def _watch_job(self, job: Job, now: float) -> None:
+        if job.state in ENDED or job.state == "drawing" or job.wish:
+            return
+        if not job.listeners and now - job.alone_since > self.limits.grace_s:
+            self._tell(job, "", {"kind": "warning", "text": "The page was closed, so the training was ended and kept."})
+            self.stop(job, keep=True)
+        elif job.state == "training" and now - job.started > self.limits.training_s:
+            minutes = self.limits.training_s / 60
+            text = f"The training was ended and kept after {minutes:g} minutes, the most that one may take here."
+            self._tell(job, "", {"kind": "warning", "text": text})
+            self.stop(job, keep=True)
+
+    def _forget_old(self) -> None:
+        """The oldest ended jobs make room."""
+        ended = [job for job in self.jobs.values() if job.state in ENDED]
+        for job in ended[: max(0, len(self.jobs) - self.limits.kept_jobs)]:
+            del self.jobs[job.id]
+            shutil.rmtree(job.folder, ignore_errors=True)
+
+
+@functools.cache
+def here() -> Jobs:
+    """The jobs of this server."""
+    return Jobs(limits_here())
+
+
+def earlier_folder(folder: Path, kind: str) -> Path:
+    """The folder of the AE or the VAE among the models in folder. Raises ValueError if there is none."""
+    for card in sorted(folder.glob(f"*/{checkpoints.CARD}")):
+        if checkpoints.read_card(card.parent).model == kind:
+            return card.parent
+    raise ValueError(f"There is no {kind.upper()} to go on from")
+
+
+def start_process() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "explorer.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+
+
+def tell(worker: subprocess.Popen[str], message: dict[str, Any]) -> None:
+    """One JSON line to a worker; one that is gone is noticed by whoever follows it."""
+    assert worker.stdin is not None
+    with contextlib.suppress(OSError):
+        worker.stdin.write(json.dumps(message) + "\n")
+        worker.stdin.flush()

@@ -1,0 +1,143 @@
+"""Train: choose a budget, watch an AE and a VAE learn the same data, keep them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from explorer import data, jobs, visitors
+from explorer.settings import ImageShape, Settings, count_parameters, parse_hidden
+from explorer.stage import live
+
+IMAGE_SHAPE: dict[str, ImageShape] = {"digits": (1, 8, 8)}
+SIZES = {"mnist": (10_000, 60_000), "fashion-mnist": (10_000, 60_000), "digits": (1438, 1438)}
+BETAS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 4.0, 10.0, 20.0, 50.0, 100.0)
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
+BATCHES = (32, 64, 128, 256, 512, 1024, 2048)
+MAX_LATENT_DIM, MAX_EPOCHS, MAX_WEIGHTS = 32, 200, 5_000_000
+PRESETS = {
+    "collapse": ("beta 20: KL costs so much that the code says nothing", {"beta": 20.0}),
+    "barely regularised": ("beta 0.01: a VAE that is nearly an AE", {"beta": 0.01}),
+    "one dimension": ("a code of one number: every image on one line", {"latent_dim": 1}),
+    "back to the defaults": ("beta 1, two dimensions, 10 epochs", {}),
+}
+DEFAULTS = {
+    "data": "mnist",
+    "arch": "mlp",
+    "hidden_mlp": "512,256",
+    "hidden_conv": "16,32",
+    "latent_dim": 2,
+    "beta": 1.0,
+    "epochs": 10,
+    "batch_size": 256,
+    "lr": 1e-3,
+    "seed": 0,
+}
+HELP = {
+    "data": "Both models see the same images in the same order.",
+    "latent_dim": "How many numbers the code has.",
+    "arch": "mlp: fully connected layers. conv: layers of 4×4 filters, each halves the side.",
+    "hidden": "Widths of the encoder's layers (mlp) or its channels (conv), with commas; the decoder mirrors them.",
+    "beta": "The weight of KL in the VAE's loss: 0 is a stochastic AE, 1 the bound itself; more means more order and "
+    "worse copies.",
+    "epochs": "Passes over all training images.",
+    "lr": "Adam's step. Too large a one diverges: then the last good weights are kept.",
+    "batch_size": "Images a step.",
+    "seed": "Of first weights, order and noise: the same seed gives the same models.",
+}
+
+
+def choose_preset(values: dict[str, object]) -> None:
+    st.session_state.update({**DEFAULTS, **values})
+
+
+def data_choices() -> dict[str, str]:
+    """What may be trained on: by its key, what the person reads."""
+    titles = {name: title for name, (title, _) in data.titles().items()}
+    parts = {name: f"{titles[name]}, 10,000 images" for name in data.PUBLISHED}
+    full = {f"{name} full": f"{titles[name]}, all 60,000" for name in data.PUBLISHED if data.has_full(name)}
+    return {**parts, **full, "digits": f"{titles['digits']}, 1,438 images"}
+
+
+def controls() -> tuple[Settings, bool]:
+    """The settings as chosen, and whether the full set is wanted. Raises ValueError for sizes that are no numbers."""
+    for key, value in DEFAULTS.items():
+        st.session_state.setdefault(key, value)
+    choices = data_choices()
+    what, network, weights, steps = st.columns(4)
+    chosen = what.selectbox("Data", list(choices), format_func=lambda key: choices[key], key="data", help=HELP["data"])
+    what.slider("Latent dimensions", 1, MAX_LATENT_DIM, key="latent_dim", help=HELP["latent_dim"])
+    arch = network.segmented_control("Network", ["mlp", "conv"], key="arch", required=True, help=HELP["arch"])
+    hidden = network.text_input("Hidden sizes", key=f"hidden_{arch}", help=HELP["hidden"])
+    weights.select_slider("beta (the VAE's only)", BETAS, key="beta", help=HELP["beta"])
+    weights.number_input("Epochs", 1, MAX_EPOCHS, key="epochs", help=HELP["epochs"])
+    steps.select_slider("Learning rate", RATES, key="lr", format_func=lambda rate: f"{rate:g}", help=HELP["lr"])
+    left, right = steps.columns(2)
+    left.selectbox("Batch", BATCHES, key="batch_size", help=HELP["batch_size"])
+    right.number_input("Seed", 0, 2**32 - 2, key="seed", help=HELP["seed"])
+    name, _, full = str(chosen).partition(" ")
+    keys = ("latent_dim", "beta", "epochs", "batch_size", "lr", "seed")
+    values = {key: st.session_state[key] for key in keys}
+    sizes = parse_hidden(hidden, name="Hidden sizes")
+    return Settings(dataset=name, arch=str(arch), hidden=sizes, **values), bool(full)
+
+
+def check(chosen: Settings, *, full: bool) -> str:
+    """How large the pair is, in a sentence. Raises ValueError if it cannot be trained here."""
+    shape = IMAGE_SHAPE.get(chosen.dataset, (1, 28, 28))
+    chosen.check(image_shape=shape, n=SIZES[chosen.dataset][full])
+    ae, vae = (
+        count_parameters(model, image_shape=shape, latent_dim=chosen.latent_dim, arch=chosen.arch, hidden=chosen.hidden)
+        for model in ("ae", "vae")
+    )
+    if vae > MAX_WEIGHTS:
+        raise ValueError(f"On this page a model may have at most {MAX_WEIGHTS:,} weights, this one has {vae:,}")
+    return (
+        f"{ae:,} weights in the AE; {vae:,} in the VAE, whose encoder gives two numbers a dimension. "
+        "Everything but beta is the same for both."
+    )
+
+
+def start(chosen: Settings, full: bool) -> None:
+    visitor = visitors.visitor_of(st.context.cookies)
+    if not visitor:
+        st.session_state["refusal"] = (
+            "Training needs a cookie, so that nobody else can see or stop it: allow cookies and reload the page."
+        )
+        return
+    try:
+        st.query_params["job"] = jobs.here().submit(visitor, chosen, full=full).id
+    except jobs.Refused as refusal:
+        st.session_state["refusal"] = f"{refusal}."
+
+
+def form(*, running: bool) -> None:
+    with st.expander("What to train", expanded=not running):
+        st.caption(
+            "An autoencoder and a variational autoencoder learn the same images, on the same budget, side by side."
+        )
+        with st.container(horizontal=True):
+            for name, (why, values) in PRESETS.items():
+                st.button(name.capitalize(), help=why, on_click=choose_preset, args=(values,), type="tertiary")
+        try:
+            chosen, full = controls()
+            st.caption(check(chosen, full=full))
+            problem = ""
+        except ValueError as error:
+            problem = f"{error}."
+            st.warning(problem)
+        st.button(
+            "Start", type="primary", disabled=bool(problem), on_click=start, args=() if problem else (chosen, full)
+        )
+    if refusal := st.session_state.pop("refusal", None):
+        st.warning(refusal)
+
+
+jobs.here().warm()
+job_id = st.query_params.get("job", "")
+job = jobs.here().get(job_id, visitors.visitor_of(st.context.cookies))
+form(running=job is not None)
+if job_id and job is None:
+    st.info("There is no such training of yours on this server: it has ended long ago, or another person started it.")
+if job is not None:
+    title, classes = data.titles()[job.settings.dataset]
+    live({"id": job.id, "dataset": job.settings.dataset, "title": title, "classes": list(classes)})

@@ -1,0 +1,175 @@
+"""What a page asks of a training and of kept models: events, pictures, stop, keep, download. For the owner alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from explorer import packing
+from explorer.atlas import MAX_PART_BYTES
+from explorer.files import DamagedFile, read_checked
+from explorer.jobs import ENDED, Job, Jobs
+from explorer.visitors import Shelf, visitor_of
+
+PING_S = 15
+MAX_BODY = 1000
+PICTURE = re.compile(r"(moment-\d{5}|images)\.safetensors")
+KEPT = "private, max-age=31536000, immutable"
+ASKED_BY_SCRIPT = "x-latent-explorer"  # no other site can send it along without our leave
+
+Handler = Callable[[Request, Job], Awaitable[Response]]
+
+
+def problem(text: str, status: int) -> Response:
+    return JSONResponse({"problem": text}, status_code=status)
+
+
+def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
+    """The routes under the server's base path; prefix is "" or "/sub/path"."""
+
+    def owned(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def handle(request: Request) -> Response:
+            job = jobs.get(request.path_params["id"], visitor_of(request.cookies))
+            if job is None:
+                return problem("There is no such training of yours. It may have ended long ago.", 404)
+            if request.method == "POST" and ASKED_BY_SCRIPT not in request.headers:
+                return problem("This has to be asked by the page itself.", 403)
+            return await handler(request, job)
+
+        return handle
+
+    async def events(request: Request, job: Job) -> Response:
+        after = request.headers.get("last-event-id", "")
+        start = int(after) + 1 if after.isdigit() else 0
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(stream(jobs, job, start), media_type="text/event-stream", headers=headers)
+
+    async def moment(request: Request, job: Job) -> Response:
+        kind, name = request.path_params["kind"], request.path_params["name"]
+        path = job.model_folder(kind) / name
+        if kind not in ("ae", "vae") or not PICTURE.fullmatch(name) or not path.is_file():
+            return problem("There is no such picture.", 404)
+        return FileResponse(path, media_type="application/octet-stream", headers={"Cache-Control": KEPT})
+
+    async def stop(request: Request, job: Job) -> Response:
+        jobs.stop(job, keep=(await body_of(request)).get("keep") is True)
+        return JSONResponse({"state": job.state})
+
+    async def keep(request: Request, job: Job) -> Response:
+        name = str((await body_of(request)).get("name", ""))
+        folders = trained(job)
+        if not folders:
+            return problem("There is nothing to keep yet.", 409)
+        try:
+            names = await asyncio.to_thread(shelf.keep, job.owner, folders, name=name)
+        except ValueError as error:
+            return problem(f"{error}.", 400)
+        if job.state == "drawing":
+            pending.add(task := asyncio.create_task(redraw(jobs, shelf, job, folders, names)))
+            task.add_done_callback(pending.discard)
+        return JSONResponse({"names": names})
+
+    async def download(request: Request, job: Job) -> Response:
+        folders = trained(job)
+        if not folders:
+            return problem("There is nothing to download yet.", 409)
+        return await packed(folders, job.folder / "models.zip", f"{job.settings.dataset}-pair.zip")
+
+    async def download_kept(request: Request) -> Response:
+        visitor, name = visitor_of(request.cookies), request.path_params["name"]
+        if not any(entry.card.name == name for entry in shelf.of(visitor)):
+            return problem("There is no such model of yours.", 404)
+        return await packed([shelf.folder(visitor) / name], shelf.folder(visitor) / f".{name}.zip", f"{name}.zip")
+
+    async def part(request: Request) -> Response:
+        wanted = request.path_params["sha256"]
+        for entry in shelf.of(visitor_of(request.cookies)):
+            for one in entry.parts.values():
+                if one.sha256 == wanted:
+                    try:
+                        content = await asyncio.to_thread(
+                            read_checked, one.path, expected_sha256=wanted, max_bytes=MAX_PART_BYTES
+                        )
+                    except DamagedFile:
+                        return problem("This model's files are damaged: load it again.", 500)
+                    headers = {"Content-Encoding": "gzip", "Cache-Control": KEPT}
+                    return Response(content, media_type="application/octet-stream", headers=headers)
+        return problem("There is no such file of yours.", 404)
+
+    pending: set[asyncio.Task[None]] = set()
+    job = f"{prefix}/jobs/{{id:str}}"
+    return [
+        Route(f"{job}/events", owned(events)),
+        Route(f"{job}/moments/{{kind:str}}/{{name:str}}", owned(moment)),
+        Route(f"{job}/stop", owned(stop), methods=["POST"]),
+        Route(f"{job}/keep", owned(keep), methods=["POST"]),
+        Route(f"{job}/models.zip", owned(download)),
+        Route(f"{prefix}/mine/{{sha256:str}}", part),
+        Route(f"{prefix}/kept/{{name:str}}.zip", download_kept),
+    ]
+
+
+async def redraw(jobs: Jobs, shelf: Shelf, job: Job, folders: list[Path], names: list[str]) -> None:
+    """What was kept before UMAP was drawn gets it when it is."""
+    async for _ in stream(jobs, job, len(job.events)):
+        pass
+    for folder, name in zip(folders, names):
+        await asyncio.to_thread(shelf.redraw, job.owner, name, folder)
+
+
+def trained(job: Job) -> list[Path]:
+    """The folders of the models that a job has finished."""
+    folders = [job.model_folder(kind) for kind in ("ae", "vae")]
+    return folders if all((folder / "atlas.json").is_file() for folder in folders) else []
+
+
+async def packed(folders: list[Path], target: Path, name: str) -> Response:
+    await asyncio.to_thread(packing.pack, folders, target)
+    return FileResponse(target, media_type="application/zip", filename=name, headers={"Cache-Control": "no-store"})
+
+
+async def body_of(request: Request) -> dict[str, object]:
+    """A small JSON object; {} for anything else."""
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MAX_BODY:
+            return {}
+    try:
+        value = json.loads(content or b"{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+async def stream(jobs: Jobs, job: Job, start: int) -> AsyncIterator[str]:
+    """All events from number start on as server-sent events, and then each as it comes, until the job has ended."""
+    loop, news = asyncio.get_running_loop(), asyncio.Event()
+
+    def listener() -> None:
+        loop.call_soon_threadsafe(news.set)
+
+    jobs.listen(job, listener)
+    try:
+        yield "retry: 1000\n\n"
+        while True:
+            news.clear()
+            while start < len(job.events):
+                yield f"id: {start}\ndata: {json.dumps(job.events[start])}\n\n"
+                start += 1
+            if job.state in ENDED and start >= len(job.events):
+                yield "event: end\ndata: {}\n\n"
+                return
+            try:
+                await asyncio.wait_for(news.wait(), PING_S)
+            except asyncio.TimeoutError:
+                yield ": still here\n\n"
+    finally:
+        jobs.unlisten(job, listener)

@@ -1,0 +1,249 @@
+"""A process that trains one model and says how it goes: python -m explorer.worker.
+
+It reads JSON lines, one order and then perhaps a word to stop, and writes JSON lines, its news. It starts with torch in
+memory and waits, so that a training can begin at once. When its reader is gone, so is it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from explorer import atlas, checkpoints, data, models, resume, training
+from explorer.files import write_whole
+from explorer.loaded import Model
+from explorer.settings import Settings
+from explorer.sketch import POINTS, sketch
+
+if TYPE_CHECKING:
+    from explorer.data import Dataset
+
+MOMENTS_AN_EPOCH = 4
+STEPS_A_MOMENT = 20  # of a long epoch
+COLLAPSED_KL = 0.05  # nats
+NICE = 10  # the server and the pages it serves come first
+
+
+class Worker:
+    """One training: of which model, on what, where its files go."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.settings = Settings.of(order["settings"])
+        self.kind: str = order["model"]
+        self.folder = Path(order["folder"])
+        self.max_bytes: int = order["max_bytes"]
+        self.earlier = Path(order["earlier"]) if order.get("earlier") else None
+        self.full: bool = order["full"]
+        self.wish: str | None = None
+        self.exact = True  # whether the state fits the weights: after a loss that is no number it does not
+        self.count = 0
+        self.warned: set[str] = set()
+
+    def listen(self) -> None:
+        """Hear a wish to stop ("keep" or "drop"); without a reader nobody wants the result."""
+        for line in sys.stdin:
+            self.wish = json.loads(line)["stop"]
+        os._exit(0)
+
+    def run(self) -> None:
+        self.dataset: Dataset = (data.load if self.full else data.load_subset)(self.settings.dataset)
+        self.settings.check(image_shape=self.dataset.image_shape, n=len(self.dataset.x_train))
+        x_train, x_test = (torch.from_numpy(x) for x in (self.dataset.x_train, self.dataset.x_test))
+        self.shown = x_test[:POINTS]
+        self.make_model()
+        self.say_model()
+        self.say_moment(training.Moment(epoch=self.state.epoch, recon=0, kl=0, images=0, seconds=0))
+        try:
+            self.train(x_train, x_test)
+        except training.Diverged as error:
+            if not self.state.history:
+                raise
+            self.exact = False
+            say("warning", text=f"{self.kind.upper()}: {error}.")
+        if self.wish == "drop":
+            say("dropped")
+            return
+        self.keep(x_test)
+
+    def make_model(self) -> None:
+        if self.earlier:
+            self.model, self.state, about = resume.load(self.earlier)
+            if about["data_sha256"] != self.dataset.sha256:
+                raise ValueError("These models were trained on other images than the ones here: they cannot go on")
+            return
+        s = self.settings
+        self.model = models.build(
+            self.kind,
+            seed=s.seed,
+            image_shape=self.dataset.image_shape,
+            latent_dim=s.latent_dim,
+            arch=s.arch,
+            hidden=s.hidden,
+        )
+        self.state = training.begin(self.model, lr=s.lr, seed=s.seed)
+
+    def say_model(self) -> None:
+        """What the browser has to know of the model, and the images on its map."""
+        labels = self.dataset.y_test[: len(self.shown)]
+        arrays = {"images": self.shown.numpy(), "labels": labels}
+        write_whole(self.folder / "images.safetensors", atlas.pack(arrays), durable=False)
+        say(
+            "model",
+            name=self.folder.name,
+            model=self.kind,
+            image_shape=self.model.image_shape,
+            n=len(labels),
+            n_train=len(self.dataset.x_train),
+            n_test=len(self.dataset.x_test),
+            source=self.dataset.source,
+            perfect_copy=atlas.perfect_copy(arrays["images"]),
+            parameters=sum(parameter.numel() for parameter in self.model.parameters()),
+            layers=atlas.decoder_layers(self.model),
+            done=[asdict(stats) for stats in self.state.history],
+            **{key: value for key, value in self.settings.record().items() if key != "beta"},
+            beta=self.settings.budget(self.kind)["beta"],
+        )
+
+    def train(self, x_train: torch.Tensor, x_test: torch.Tensor) -> None:
+        steps = -(-len(x_train) // self.settings.batch_size)
+        every = max(1, min(STEPS_A_MOMENT, steps // MOMENTS_AN_EPOCH))
+        budget = self.settings.budget(self.kind)
+        for news in training.moments(self.model, x_train, x_test, state=self.state, every=every, **budget):
+            if isinstance(news, training.Moment):
+                self.say_moment(news)
+            else:
+                resume.save(self.folder, self.model, self.state, about=self.about())
+                say("epoch", **asdict(news))
+                self.warn(news)
+            self.check_memory()
+            if self.wish:
+                return
+
+    def say_moment(self, moment: training.Moment) -> None:
+        """A sketch of this moment as a file, and word of it."""
+        made = sketch(self.model, self.shown)
+        name = f"moment-{self.count:05}.safetensors"
+        self.count += 1
+        write_whole(self.folder / name, atlas.pack(made.arrays), durable=False)
+        say("moment", file=name, kl_per_dim=made.kl_per_dim, active_units=made.active_units, **asdict(moment))
+
+    def warn(self, stats: training.EpochStats) -> None:
+        """Say once what goes wrong, and why."""
+        history = self.state.history
+        if self.kind == "vae" and self.settings.beta > 0 and stats.test_kl < COLLAPSED_KL:
+            self.warn_once(
+                f"VAE: KL has collapsed to {stats.test_kl:.3f} nats in epoch {stats.epoch}. The encoder gives every "
+                "image the same cloud, so the decoder can only paint the mean. A smaller beta lets the code speak."
+            )
+        if len(history) > 1 and stats.loss > 1.5 * min(past.loss for past in history):
+            self.warn_once(
+                f"{self.kind.upper()}: the loss rises: {stats.loss:.0f} nats in epoch {stats.epoch}, it was "
+                f"{min(past.loss for past in history):.0f}. A smaller learning rate is steadier."
+            )
+
+    def warn_once(self, text: str) -> None:
+        kind = text.split(":")[1][:20]
+        if kind not in self.warned:
+            self.warned.add(kind)
+            say("warning", text=text)
+
+    def check_memory(self) -> None:
+        used = resource_peak()
+        if used > self.max_bytes:
+            raise MemoryError(
+                f"The training needs {used / 1e6:.0f} MB, more than the {self.max_bytes / 1e6:.0f} allowed"
+            )
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "settings": self.settings.record(),
+            "dataset": self.dataset.name,
+            "data_sha256": self.dataset.sha256,
+            "full": self.full,
+        }
+
+    def keep(self, x_test: torch.Tensor) -> None:
+        """State, weights, card and atlas; the atlas first without UMAP, which takes its time."""
+        say("ending")
+        if self.exact:
+            resume.save(self.folder, self.model, self.state, about=self.about())
+        recon, kl = training.evaluate(self.model, x_test, seed=self.settings.seed)
+        budget = self.settings.budget(self.kind)
+        card = checkpoints.save(
+            self.folder,
+            self.model,
+            name=self.folder.name,
+            dataset=self.dataset.name,
+            data_source=self.dataset.source,
+            data_sha256=self.dataset.sha256,
+            n_train=len(self.dataset.x_train),
+            n_test=len(x_test),
+            model=self.kind,
+            test_recon=training.evaluate_mean_code(self.model, x_test),
+            test_recon_sampled=recon,
+            test_kl=kl,
+            history=tuple(asdict(stats) for stats in self.state.history),
+            versions=checkpoints.library_versions(),
+            **{**budget, "epochs": self.state.epoch},
+        )
+        images, labels = self.held_out()
+        for with_umap in (False, True):
+            made = atlas.build(Model(self.model.eval(), card), images, labels, with_umap=with_umap)
+            atlas.save(made, self.folder)
+            say("drawn" if with_umap else "trained", test_recon=card.test_recon, test_kl=kl, epochs=card.epochs)
+
+    def held_out(self) -> tuple[Any, Any]:
+        """The images that the shipped models of this data set show too, in their order; else its own."""
+        twin = checkpoints.PRETRAINED / f"{self.dataset.name}-ae-2"
+        if not (twin / atlas.MANIFEST).is_file():
+            return self.dataset.x_test[:POINTS], self.dataset.y_test[:POINTS]
+        images, codes = atlas.read_part(twin, "images"), atlas.read_part(twin, "codes")
+        return images["images"][:POINTS], codes["labels"][:POINTS]
+
+
+def warm_up() -> None:
+    """Train and sketch a model of no importance: what torch loads at its first step is then loaded."""
+    model = models.build("vae", seed=0, image_shape=(1, 4, 4), latent_dim=2, arch="mlp", hidden=(8,))
+    x = torch.zeros(8, 1, 4, 4, dtype=torch.uint8)
+    for _ in training.train(model, x, x, epochs=1, batch_size=4):
+        sketch(model, x)
+
+
+def resource_peak() -> int:
+    """The most memory this process ever held, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def say(kind: str, **values: Any) -> None:
+    print(json.dumps({"kind": kind, **values}), flush=True)
+
+
+def main() -> None:
+    os.nice(NICE)
+    training.prepare("mlp", (1,), threads=1)
+    warm_up()
+    say("ready")
+    line = sys.stdin.readline()
+    if not line:
+        return
+    worker = Worker(json.loads(line))
+    threading.Thread(target=worker.listen, daemon=True).start()
+    try:
+        worker.run()
+    except (ValueError, OSError, MemoryError, training.Diverged) as error:
+        say("failed", text=f"{' '.join(str(error).split())}.".replace("..", "."))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
