@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from explorer import packing
+from explorer import export, packing
 from explorer.atlas import MAX_PART_BYTES
 from explorer.files import DamagedFile, read_checked
-from explorer.jobs import ENDED, Job, Jobs
+from explorer.jobs import ENDED, KINDS, Job, Jobs
 from explorer.visitors import Shelf, visitor_of
 
 PING_S = 15
@@ -54,7 +54,7 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
     async def moment(request: Request, job: Job) -> Response:
         kind, name = request.path_params["kind"], request.path_params["name"]
         path = job.model_folder(kind) / name
-        if kind not in ("ae", "vae") or not PICTURE.fullmatch(name) or not path.is_file():
+        if kind not in KINDS or not PICTURE.fullmatch(name) or not path.is_file():
             return problem("There is no such picture.", 404)
         return FileResponse(path, media_type="application/octet-stream", headers={"Cache-Control": KEPT})
 
@@ -72,7 +72,7 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
         except ValueError as error:
             return problem(f"{error}.", 400)
         if job.state == "drawing":
-            pending.add(task := asyncio.create_task(redraw(jobs, shelf, job, folders, names)))
+            pending.add(task := asyncio.create_task(redraw(jobs, shelf, job, folders, name)))
             task.add_done_callback(pending.discard)
         return JSONResponse({"names": names})
 
@@ -82,11 +82,18 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
             return problem("There is nothing to download yet.", 409)
         return await packed(folders, job.folder / "models.zip", f"{job.settings.dataset}-pair.zip")
 
+    async def film(request: Request, job: Job) -> Response:
+        content = await asyncio.to_thread(film_of, job)
+        if content is None:
+            return problem("There is no film yet: a training has to run first.", 409)
+        headers = {"Content-Disposition": 'attachment; filename="training.gif"', "Cache-Control": "no-store"}
+        return Response(content, media_type="image/gif", headers=headers)
+
     async def download_kept(request: Request) -> Response:
-        visitor, name = visitor_of(request.cookies), request.path_params["name"]
-        if not any(entry.card.name == name for entry in shelf.of(visitor)):
+        pair = shelf.pairs(visitor_of(request.cookies)).get(request.path_params["pair"])
+        if pair is None:
             return problem("There is no such model of yours.", 404)
-        return await packed([shelf.folder(visitor) / name], shelf.folder(visitor) / f".{name}.zip", f"{name}.zip")
+        return await packed(list(pair.folders), pair.folders[0].parent / ".models.zip", f"{pair.name}.zip")
 
     async def part(request: Request) -> Response:
         wanted = request.path_params["sha256"]
@@ -111,22 +118,48 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
         Route(f"{job}/stop", owned(stop), methods=["POST"]),
         Route(f"{job}/keep", owned(keep), methods=["POST"]),
         Route(f"{job}/models.zip", owned(download)),
+        Route(f"{job}/film.gif", owned(film)),
         Route(f"{prefix}/mine/{{sha256:str}}", part),
-        Route(f"{prefix}/kept/{{name:str}}.zip", download_kept),
+        Route(f"{prefix}/kept/{{pair:str}}.zip", download_kept),
     ]
 
 
-async def redraw(jobs: Jobs, shelf: Shelf, job: Job, folders: list[Path], names: list[str]) -> None:
+def film_of(job: Job) -> bytes | None:
+    """The moments that both models have, as a GIF; the axes are the two most active dimensions at the end."""
+    from safetensors.numpy import load_file
+
+    told = [(e["side"], e["file"], e["epoch"], e["recon"], e["kl"]) for e in list(job.events) if e["kind"] == "moment"]
+    there = {
+        kind: {t[1]: t for t in told if t[0] == kind and (job.model_folder(kind) / t[1]).is_file()} for kind in KINDS
+    }
+    names = sorted(set(there["ae"]) & set(there["vae"]))
+    if not names:
+        return None
+    labels = load_file(job.model_folder("ae") / "images.safetensors")["labels"]
+    scenes: dict[str, list[export.Scene]] = {}
+    for kind in KINDS:
+        folder = job.model_folder(kind)
+        axes = load_file(folder / names[-1])["order"][:2].tolist()
+        scenes[kind] = []
+        for name in names:
+            _, _, epoch, recon, kl = there[kind][name]
+            text = f"epoch {epoch:.2f}  reconstruction {recon:.0f} nats" + (f"  KL {kl:.1f}" if kind == "vae" else "")
+            scenes[kind].append(
+                export.scene(folder / name, labels, axes=axes, text=text if recon else "not trained yet")
+            )
+    return export.gif(scenes, labels)
+
+
+async def redraw(jobs: Jobs, shelf: Shelf, job: Job, folders: list[Path], name: str) -> None:
     """What was kept before UMAP was drawn gets it when it is."""
     async for _ in stream(jobs, job, len(job.events)):
         pass
-    for folder, name in zip(folders, names):
-        await asyncio.to_thread(shelf.redraw, job.owner, name, folder)
+    await asyncio.to_thread(shelf.redraw, job.owner, name, folders)
 
 
 def trained(job: Job) -> list[Path]:
     """The folders of the models that a job has finished."""
-    folders = [job.model_folder(kind) for kind in ("ae", "vae")]
+    folders = [job.model_folder(kind) for kind in KINDS]
     return folders if all((folder / "atlas.json").is_file() for folder in folders) else []
 
 

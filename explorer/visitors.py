@@ -10,6 +10,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.datastructures import MutableHeaders
@@ -63,56 +64,82 @@ def shelf() -> Shelf:
     return Shelf(jobs.here().root / "shelf")
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Models that were kept or brought together: their folders lie in one, and they go on from there together."""
+
+    name: str
+    folders: tuple[Path, ...]
+    entries: tuple[catalogue.Entry, ...]
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether there is an AE and a VAE, each with the state of its training."""
+        kinds = sorted(entry.card.model for entry in self.entries)
+        return kinds == ["ae", "vae"] and all(any(folder.glob("training-*.safetensors")) for folder in self.folders)
+
+
 class Shelf:
     """The models that visitors keep, each visitor's in a folder of its own."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.entries: dict[str, tuple[catalogue.Entry, ...]] = {}
-        self.lock = threading.Lock()
+        self.kept: dict[str, dict[str, Pair]] = {}
+        self.lock = threading.RLock()
+
+    def pairs(self, visitor: str) -> dict[str, Pair]:
+        """By name, what a visitor has kept."""
+        return self.kept.get(visitor, {})
 
     def of(self, visitor: str) -> tuple[catalogue.Entry, ...]:
-        return self.entries.get(visitor, ())
+        """All the visitor's models."""
+        return tuple(entry for pair in self.pairs(visitor).values() for entry in pair.entries)
 
-    def folder(self, visitor: str) -> Path:
-        return self.root / hashlib.sha256(visitor.encode()).hexdigest()[:32]
-
-    def keep(self, visitor: str, folders: list[Path], *, name: str | None = None) -> list[str]:
-        """Copy models to the visitor's shelf; a name renames them "<name>-ae" and "<name>-vae". Returns their names.
+    def keep(self, visitor: str, folders: list[Path], *, name: str) -> list[str]:
+        """Copy models to the visitor's shelf as "<name>-ae" and "<name>-vae". Returns their names.
 
         Raises ValueError for a name that is taken or cannot be one, or a full shelf.
         """
-        if name is not None and not PAIR_NAME.fullmatch(name):
-            raise ValueError(f"A name is 1 to 40 letters, digits, dots or dashes, such as my-first, got {name[:60]!r}")
+        if not PAIR_NAME.fullmatch(name):
+            raise ValueError(f"A name is 1 to 40 letters, digits, dots or dashes, such as my-first, got “{name[:60]}”")
+        cards = [checkpoints.read_card(folder) for folder in folders]
+        names = [f"{name}-{card.model}" for card in cards]
+        if len(set(names)) < len(names):
+            names = [f"{name}-{number}" for number in range(1, len(cards) + 1)]
         with self.lock:
-            names = [self._name_for(folder, name) for folder in folders]
             taken = {entry.card.name for entry in (*catalogue.shipped().entries, *self.of(visitor))}
-            for one in names:
-                if one in taken or names.count(one) > 1:
-                    raise ValueError(f"There is a model called {one} already: choose another name")
+            if name in self.pairs(visitor) or taken & set(names):
+                raise ValueError(f"There is a model called {name} already: choose another name")
             if len(self.of(visitor)) + len(names) > MAX_KEPT:
-                raise ValueError(f"At most {MAX_KEPT} models can be kept: download some and remove them first")
-            added = []
-            for folder, one in zip(folders, names):
-                target = Path(
-                    shutil.copytree(folder, self.folder(visitor) / one, ignore=shutil.ignore_patterns("moment-*"))
-                )
-                card = json.loads((target / checkpoints.CARD).read_bytes())
-                write_whole(target / checkpoints.CARD, (json.dumps({**card, "name": one}, indent=1) + "\n").encode())
-                added.append(catalogue.read_entry(target))
-            self.entries[visitor] = (*self.of(visitor), *added)
+                raise ValueError(f"At most {MAX_KEPT} models can be kept at a time: remove one first")
+            place = self.root / hashlib.sha256(visitor.encode()).hexdigest()[:32] / name
+            targets = tuple(place / one for one in names)
+            for folder, target in zip(folders, targets):
+                copy_as(folder, target)
+            entries = tuple(map(catalogue.read_entry, targets))
+            self.kept.setdefault(visitor, {})[name] = Pair(name, targets, entries)
         return names
 
-    def _name_for(self, folder: Path, name: str | None) -> str:
-        card = checkpoints.read_card(folder)
-        return card.name if name is None else f"{name}-{card.model}"
-
-    def redraw(self, visitor: str, name: str, folder: Path) -> None:
-        """Take over an atlas that was drawn after the model was kept."""
+    def redraw(self, visitor: str, name: str, folders: list[Path]) -> None:
+        """Take over atlases that were drawn after the models were kept."""
         with self.lock:
-            target = self.folder(visitor) / name
-            for file in folder.glob("*.gz"):
-                shutil.copy(file, target / file.name)
-            write_whole(target / "atlas.json", (folder / "atlas.json").read_bytes())
-            fresh = catalogue.read_entry(target)
-            self.entries[visitor] = tuple(fresh if entry.card.name == name else entry for entry in self.of(visitor))
+            pair = self.pairs(visitor).get(name)
+            if pair is None:
+                return
+            for folder, target in zip(folders, pair.folders):
+                copy_as(folder, target)
+            entries = tuple(map(catalogue.read_entry, pair.folders))
+            self.kept[visitor][name] = Pair(name, pair.folders, entries)
+
+    def remove(self, visitor: str, name: str) -> None:
+        with self.lock:
+            pair = self.kept.get(visitor, {}).pop(name, None)
+        if pair:
+            shutil.rmtree(pair.folders[0].parent, ignore_errors=True)
+
+
+def copy_as(folder: Path, target: Path) -> None:
+    """A copy of a model under its new folder's name."""
+    shutil.copytree(folder, target, ignore=shutil.ignore_patterns("moment-*", "images.safetensors"), dirs_exist_ok=True)
+    card = json.loads((target / checkpoints.CARD).read_bytes())
+    write_whole(target / checkpoints.CARD, (json.dumps({**card, "name": target.name}, indent=1) + "\n").encode())

@@ -16,7 +16,7 @@ LAYERS = [
     {"explorer.checkpoints", "explorer.training"},
     {"explorer.latent", "explorer.projection", "explorer.loaded", "explorer.resume"},
     {"explorer", "explorer.atlas", "explorer.sketch"},
-    {"explorer.catalogue", "explorer.packing", "explorer.worker"},
+    {"explorer.catalogue", "explorer.export", "explorer.packing", "explorer.worker"},
     {"explorer.jobs"},
     {"explorer.visitors"},
     {"explorer.training_routes"},

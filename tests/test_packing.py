@@ -407,7 +407,7 @@ def test_a_bomb_that_declares_to_be_small_is_not_unpacked(
     monkeypatch.setattr(zlib, "decompressobj", Watched)
     assert f"{CARD} does not unpack to the 500 bytes that the zip declares" in refusal(content, home)
     assert sizes
-    assert max(sizes) < 10_000
+    assert max(sizes) < 1_000_000
 
 
 def test_a_part_that_unpacks_without_end_is_refused(files: Files, home: Path) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
+from pathlib import Path
+
 import streamlit as st
 
 from explorer import data, jobs, visitors
@@ -98,6 +102,11 @@ def check(chosen: Settings, *, full: bool) -> str:
 
 
 def start(chosen: Settings, full: bool) -> None:
+    submit(chosen, full=full)
+
+
+def submit(chosen: Settings, *, full: bool, earlier: Path | None = None) -> None:
+    """Order a training and put its id into the address; or say why not."""
     visitor = visitors.visitor_of(st.context.cookies)
     if not visitor:
         st.session_state["refusal"] = (
@@ -105,7 +114,7 @@ def start(chosen: Settings, full: bool) -> None:
         )
         return
     try:
-        st.query_params["job"] = jobs.here().submit(visitor, chosen, full=full).id
+        st.query_params["job"] = jobs.here().submit(visitor, chosen, full=full, earlier=earlier).id
     except jobs.Refused as refusal:
         st.session_state["refusal"] = f"{refusal}."
 
@@ -128,14 +137,74 @@ def form(*, running: bool) -> None:
         st.button(
             "Start", type="primary", disabled=bool(problem), on_click=start, args=() if problem else (chosen, full)
         )
-    if refusal := st.session_state.pop("refusal", None):
-        st.warning(refusal)
+
+
+def go_on(name: str, more: int) -> None:
+    """Train a kept pair for some epochs more, from exactly where it stood."""
+    visitor = visitors.visitor_of(st.context.cookies)
+    pair = visitors.shelf().pairs(visitor)[name]
+    card = next(entry.card for entry in pair.entries if entry.card.model == "vae")
+    keys = ("dataset", "arch", "hidden", "latent_dim", "beta", "batch_size", "lr", "seed")
+    chosen = Settings(**{key: getattr(card, key) for key in keys}, epochs=card.epochs + more)
+    full = card.dataset in data.PUBLISHED and card.data_source == "the full set"
+    submit(chosen, full=full, earlier=pair.folders[0].parent)
+
+
+def bring(visitor: str) -> None:
+    """Put the models of an uploaded file on the shelf, or say what is wrong with it."""
+    file = st.session_state["upload"]
+    if file is None:
+        return
+    from explorer import packing
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            folders = packing.unpack(file.getvalue(), Path(folder) / "models")
+            name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file.name).stem).strip("-._")[:30] or "brought"
+            names = visitors.shelf().keep(visitor, folders, name=name)
+        except ValueError as error:
+            st.session_state["refusal"] = f"{file.name} cannot be loaded. {error}."
+            return
+    st.session_state["welcome"] = f"Loaded as {' and '.join(names)}: choose them in Explore."
+
+
+def own_models(visitor: str) -> None:
+    """What this visitor has kept: download, go on, remove; and a place to bring more."""
+    pairs = visitors.shelf().pairs(visitor)
+    with st.expander(f"Your models ({len(pairs)})" if pairs else "Your models: load a file", expanded=False):
+        for pair in pairs.values():
+            row = st.container(horizontal=True, vertical_alignment="center")
+            cards = [entry.card for entry in pair.entries]
+            first = cards[0]
+            row.write(
+                f"{pair.name}: {' and '.join(card.model.upper() for card in cards)} of {first.dataset}, "
+                f"{first.latent_dim} dimensions, {first.epochs} epochs"
+            )
+            query = f"?data={first.dataset}&d={first.latent_dim}&left={cards[0].name}&right={cards[-1].name}"
+            row.markdown(f"[Explore](./{query}) · [Download](./kept/{pair.name}.zip)")
+            if pair.can_go_on:
+                row.button("10 epochs more", key=f"more {pair.name}", on_click=go_on, args=(pair.name, 10))
+            row.button("Remove", key=f"remove {pair.name}", on_click=visitors.shelf().remove, args=(visitor, pair.name))
+        st.file_uploader(
+            "Load a file that was downloaded here or elsewhere (.zip)",
+            type="zip",
+            key="upload",
+            on_change=bring,
+            args=(visitor,),
+        )
+    if welcome := st.session_state.pop("welcome", None):
+        st.success(welcome)
 
 
 jobs.here().warm()
+visitor = visitors.visitor_of(st.context.cookies)
 job_id = st.query_params.get("job", "")
-job = jobs.here().get(job_id, visitors.visitor_of(st.context.cookies))
+job = jobs.here().get(job_id, visitor)
 form(running=job is not None)
+if visitor:
+    own_models(visitor)
+if refusal := st.session_state.pop("refusal", None):
+    st.warning(refusal)
 if job_id and job is None:
     st.info("There is no such training of yours on this server: it has ended long ago, or another person started it.")
 if job is not None:

@@ -5,14 +5,15 @@ import { h, setText } from './dom.js';
 const FRAMES_A_SECOND = 8;
 
 /**
- * @param {{onFrame: (index: number|null) => Promise<void>}} options  null: the newest, and follow
+ * @param {{onFrame: (index: number|null) => Promise<void>, gif: string}} options  onFrame(null): the newest, and follow; gif: its address
  */
-export function makeFilm({ onFrame }) {
+export function makeFilm({ onFrame, gif }) {
   const range = h('input', { type: 'range', min: 0, max: 0, value: 0, step: 1, 'aria-label': 'Moment of the training' });
   const play = h('button', { type: 'button' }, '▶ Play the film');
   const live = h('button', { type: 'button' }, 'Newest');
   const where = h('span', { class: 'about' });
-  const element = h('div', { class: 'film', hidden: true }, play, range, where, live);
+  const element = h('div', { class: 'film', hidden: true }, play, range, where, live,
+    h('a', { href: gif, download: 'training.gif' }, 'Save as GIF'));
   let epochs = [], following = true, playing = false;
 
   function tell(index) {

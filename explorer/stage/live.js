@@ -56,7 +56,7 @@ export class Live {
       kl: makeChart({ title: 'KL of the VAE', unit: 'nats an image', across: 'epoch' }),
     };
     this.dims = h('div', { class: 'dims-bars' });
-    this.film = makeFilm({ onFrame: (index) => this.showFrame(index) });
+    this.film = makeFilm({ onFrame: (index) => this.showFrame(index), gif: new URL(`jobs/${this.training.id}/film.gif`, this.base).href });
     this.samples = makeSamples({
       slices: this.slices,
       onSeed: (seed) => { this.seed = seed; this.showSamples(); },
