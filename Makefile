@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint pretrained bench clean
+.PHONY: run test lint pretrained bench bench-training clean
 
 run: .venv/installed
 	@$(BIN)/python -m explorer run
@@ -23,6 +23,10 @@ pretrained: .venv/installed
 bench: .venv/installed-dev
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/stage.py
+
+# Seconds an epoch beside Keras, pytorch/examples and pythae, on the full set: make bench-training ROOT=folder
+bench-training: .venv/installed-dev
+	$(BIN)/python bench/training.py --root $(ROOT) --full
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed, this is " + sys.version.split()[0])'

@@ -24,6 +24,7 @@ from typing import Any
 from explorer import checkpoints, settings
 
 KINDS = ("ae", "vae")
+FOLDER_PREFIX = "latent-explorer-"
 ENDED = ("done", "stopped", "failed")
 Listener = Callable[[], None]
 
@@ -82,7 +83,8 @@ class Jobs:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        self.root = Path(tempfile.mkdtemp(prefix="latent-explorer-"))
+        remove_left_over()
+        self.root = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
         self.lock = threading.RLock()
         self.jobs: dict[str, Job] = {}
         self.spares: list[subprocess.Popen[str]] = []
@@ -122,7 +124,8 @@ class Jobs:
         return job if job and secrets.compare_digest(job.owner, owner) else None
 
     def of(self, owner: str) -> list[Job]:
-        return [job for job in self.jobs.values() if job.owner == owner]
+        with self.lock:
+            return [job for job in self.jobs.values() if job.owner == owner]
 
     def stop(self, job: Job, *, keep: bool) -> None:
         """End a training: what it has learned is kept or dropped."""
@@ -157,15 +160,25 @@ class Jobs:
 
     def _advance(self) -> None:
         """Start what waits while there is room, and tell the others their place."""
-        training = sum(job.state == "training" for job in self.jobs.values())
-        waiting = [job for job in self.jobs.values() if job.state == "waiting"]
-        for job in waiting[: max(0, self.limits.at_once - training)]:
-            self._start(job)
-        for place, job in enumerate(waiting[max(0, self.limits.at_once - training) :], start=1):
+        while not self.closed.is_set():
+            waiting = [job for job in self.jobs.values() if job.state == "waiting"]
+            training = sum(job.state == "training" for job in self.jobs.values())
+            if not waiting or training >= self.limits.at_once:
+                break
+            self._start(waiting[0])
+        else:
+            return
+        for place, job in enumerate(waiting, start=1):
             if not job.events or job.events[-1].get("place") != place:
                 self._tell(job, "", {"kind": "state", "state": "waiting", "place": place})
 
     def _start(self, job: Job) -> None:
+        try:
+            earlier = {kind: str(earlier_folder(job.earlier, kind)) if job.earlier else None for kind in KINDS}
+        except ValueError as error:  # removed while the job waited
+            self._tell(job, "", {"kind": "failed", "text": f"{error}."})
+            self._end(job, "failed")
+            return
         job.state, job.started = "training", time.monotonic()
         self._tell(job, "", {"kind": "state", "state": "training"})
         for kind in KINDS:
@@ -179,7 +192,7 @@ class Jobs:
                 "folder": str(folder),
                 "full": job.full,
                 "max_bytes": self.limits.max_bytes,
-                "earlier": str(earlier_folder(job.earlier, kind)) if job.earlier else None,
+                "earlier": earlier[kind],
             }
             tell(worker, order)
             threading.Thread(target=self._follow, args=(job, kind, worker), daemon=True).start()
@@ -219,7 +232,7 @@ class Jobs:
             elif news["kind"] in ("trained", "dropped"):
                 job.finished.add(kind)
                 if job.finished == set(KINDS):
-                    if news["kind"] == "dropped":
+                    if job.wish == "drop":  # one of the two may have been past stopping
                         self._end(job, "stopped")
                     else:
                         job.state = "drawing"
@@ -296,6 +309,14 @@ def earlier_folder(folder: Path, kind: str) -> Path:
         if checkpoints.read_card(card.parent).model == kind:
             return card.parent
     raise ValueError(f"There is no {kind.upper()} to go on from")
+
+
+def remove_left_over() -> None:
+    """Remove the folders of servers that were killed before they could tidy up."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*-*"):
+        pid = folder.name.removeprefix(FOLDER_PREFIX).split("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def start_process() -> subprocess.Popen[str]:

@@ -17,7 +17,7 @@ from explorer.models import AE, VAE, kl_per_dim, one_thread
 from explorer.training import to_unit
 
 POINTS = 2000
-ACTIVE = 0.01  # nats-free threshold on Var over x of E[z given x] (Burda et al. 2016, arXiv:1509.00519)
+ACTIVE = 0.01  # of Var over x of E[z given x] (Burda et al. 2016, arXiv:1509.00519)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def geometry(codes: np.ndarray) -> dict[str, np.ndarray]:
     return {
         "codes": codes.astype(np.float32),
         "quantiles": quantile_table(codes),
-        "order": by_activity(codes).astype(np.int32),
+        # Two dimensions are both in sight: there an order that changes would only turn the picture over.
+        "order": (by_activity(codes) if codes.shape[1] > 2 else np.arange(codes.shape[1])).astype(np.int32),
         "pca_mean": mean.astype(np.float32),
         "pca_components": components,
         "pca_explained": explained,

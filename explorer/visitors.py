@@ -101,7 +101,7 @@ class Shelf:
         Raises ValueError for a name that is taken or cannot be one, or a full shelf.
         """
         if not PAIR_NAME.fullmatch(name):
-            raise ValueError(f"A name is 1 to 40 letters, digits, dots or dashes, such as my-first, got “{name[:60]}”")
+            raise ValueError(f"A name is 1 to 40 letters, digits, dots or dashes, such as my-first, got {name[:60]!r}")
         cards = [checkpoints.read_card(folder) for folder in folders]
         names = [f"{name}-{card.model}" for card in cards]
         if len(set(names)) < len(names):

@@ -76,7 +76,7 @@ class Worker:
     def make_model(self) -> None:
         if self.earlier:
             self.model, self.state, about = resume.load(self.earlier)
-            if about["data_sha256"] != self.dataset.sha256:
+            if about.get("data_sha256") != self.dataset.sha256:
                 raise ValueError("These models were trained on other images than the ones here: they cannot go on")
             return
         s = self.settings
@@ -235,9 +235,9 @@ def main() -> None:
     line = sys.stdin.readline()
     if not line:
         return
-    worker = Worker(json.loads(line))
-    threading.Thread(target=worker.listen, daemon=True).start()
     try:
+        worker = Worker(json.loads(line))
+        threading.Thread(target=worker.listen, daemon=True).start()
         worker.run()
     except (ValueError, OSError, MemoryError, training.Diverged) as error:
         say("failed", text=f"{' '.join(str(error).split())}.".replace("..", "."))

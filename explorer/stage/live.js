@@ -214,7 +214,6 @@ export class Live {
     const { left, right } = this.panels;
     if (!left.atlas || !right.atlas) return;
     if (this.main.hidden) this.appear();
-    this.showFigures(kind);
     this.showClasses([panel]);
     this.restoreProbe(panel);
     this.showSamplesSoon();
@@ -296,7 +295,10 @@ export class Live {
     setText(this.status, this.statusText());
     for (const button of [this.stop, this.stopKeep]) button.hidden = !(this.state === 'training' || this.state === 'waiting') || KINDS.every((kind) => this.sides[kind].ended);
     this.stopKeep.hidden ||= this.state === 'waiting';
-    KINDS.forEach((kind) => this.showBar(kind));
+    for (const kind of KINDS) {
+      this.showBar(kind);
+      if (!this.main.hidden) this.showFigures(kind);
+    }
     this.showCharts();
     const longest = this.sides.vae.moments.length > this.sides.ae.moments.length ? this.sides.vae : this.sides.ae;
     this.film.grow(longest.moments.map((moment) => moment.epoch));
