@@ -293,9 +293,7 @@ def test_a_training_stopped_in_the_middle_of_an_epoch_is_kept_and_goes_on_exactl
     assert 0 < state.step < BATCHES
     assert news[-2]["kind"] == "trained"
     worker.Worker({**order(folders[1], model=kind), "earlier": str(folders[0])}).run()
-    assert_same_bits(
-        load_file(folders[1] / checkpoints.WEIGHTS), by_command_line(SMALL, kind, tmp_path / "in one go")
-    )
+    assert_same_bits(load_file(folders[1] / checkpoints.WEIGHTS), by_command_line(SMALL, kind, tmp_path / "in one go"))
 
 
 def test_a_training_that_is_dropped_leaves_no_model(tmp_path: Path, news: list[dict[str, Any]]) -> None:
