@@ -23,6 +23,7 @@ pretrained: .venv/installed
 bench: .venv/installed-dev
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/stage.py
+	$(BIN)/python bench/live.py
 
 # Seconds an epoch beside Keras, pytorch/examples and pythae, on the full set: make bench-training ROOT=folder
 bench-training: .venv/installed-dev

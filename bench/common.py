@@ -59,6 +59,15 @@ def cpu_ticks() -> tuple[int, int]:
     return sum(ticks), ticks[3] + ticks[4]
 
 
+def process_tree(pid: int) -> list[int]:
+    """pid and all that descend from it."""
+    tree = [pid]
+    for parent in tree:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            tree += [int(child) for child in children.read_text().split()]
+    return tree
+
+
 def ratio(row: Row) -> str:
     return f"{row.figure / row.peer:.3f}" if row.peer else ""
 

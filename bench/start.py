@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import VIEWPORT, Row, browser, show, show_machine, stock_app
+from common import VIEWPORT, Row, browser, process_tree, show, show_machine, stock_app
 from launch import Server, serve
 from playwright.async_api import BrowserContext, Page
 
@@ -172,15 +172,6 @@ async def visits(url: str) -> tuple[Kilobytes, Kilobytes]:
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
-
-
-def process_tree(pid: int) -> list[int]:
-    """pid and all that descend from it."""
-    tree = [pid]
-    for parent in tree:
-        for children in Path(f"/proc/{parent}/task").glob("*/children"):
-            tree += [int(child) for child in children.read_text().split()]
-    return tree
 
 
 def memory(pid: int) -> Megabytes:

@@ -58,7 +58,9 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
             return problem("There is no such picture.", 404)
         # To pack weights takes far longer than to send them, and the picture is wanted now.
         headers = {"Cache-Control": KEPT, "Content-Encoding": "identity"}
-        return Response(await asyncio.to_thread(path.read_bytes), media_type="application/octet-stream", headers=headers)
+        return Response(
+            await asyncio.to_thread(path.read_bytes), media_type="application/octet-stream", headers=headers
+        )
 
     async def stop(request: Request, job: Job) -> Response:
         jobs.stop(job, keep=(await body_of(request)).get("keep") is True)
