@@ -21,6 +21,7 @@ import argparse
 import asyncio
 import contextlib
 import math
+import os
 import re
 import time
 from pathlib import Path
@@ -198,16 +199,17 @@ async def measure_memory(context: BrowserContext, url: str, pid: int) -> list[Ro
 
 async def main(root: Path | None) -> None:
     show_machine()
-    environment = {"LATENT_EXPLORER_DATA": str(root.resolve())} if root else {}
-    with serve(**environment) as server:
+    if root:
+        os.environ["LATENT_EXPLORER_DATA"] = str(root.resolve())
+    with serve() as server:
         async with browser() as context:
             rows, idle = await watch_a_training(context, server.url)
             show("Both default models, 10 epochs of 10,000 images", rows)
-    with serve(**environment) as server:
+    with serve() as server:
         async with browser() as context:
             show("While they train", await touch_a_training(context, server.url, idle))
     if root:
-        with serve(**environment) as server:
+        with serve() as server:
             async with browser() as context:
                 show("All 60,000 images", await measure_memory(context, server.url, server.pid))
 

@@ -129,6 +129,8 @@ def moments(
 ) -> Iterator[Moment | EpochStats]:
     """As train, with a Moment after every so many steps and after an epoch's last. Looking changes no number."""
     check_budget(n=len(x_train), beta=beta, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)
+    if not len(x_test):
+        raise ValueError("There are no held-out images")
     state = begin(model, lr=lr, seed=seed) if state is None else state
     whole = good = weights_of(model)
     while state.epoch < epochs:

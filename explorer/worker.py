@@ -239,7 +239,10 @@ def main() -> None:
         worker = Worker(json.loads(line))
         threading.Thread(target=worker.listen, daemon=True).start()
         worker.run()
-    except (ValueError, OSError, MemoryError, training.Diverged) as error:
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        say("failed", text=f"The training's files cannot be written ({why}): make room on the disk, then start again.")
+    except (ValueError, MemoryError, training.Diverged) as error:
         say("failed", text=f"{' '.join(str(error).split())}.".replace("..", "."))
     sys.stdout.flush()
     os._exit(0)

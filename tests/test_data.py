@@ -103,6 +103,27 @@ def test_a_set_is_looked_for_in_the_variable_then_the_cache_then_what_is_embedde
         data.load("mnist")
 
 
+def test_the_subset_can_be_asked_for_where_the_full_set_is_too(
+    idx_files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LATENT_EXPLORER_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nothing"))
+    assert not any(map(data.has_full, data.NAMES))
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    assert [name for name in data.NAMES if data.has_full(name)] == ["mnist"]
+    assert len(data.load_subset("mnist").x_train) == 10_000
+    assert len(data.load_subset("digits").x_train) == 1438
+    with pytest.raises(ValueError, match="Unknown data set"):
+        data.load_subset("cifar")
+
+
+def test_every_set_has_a_title_and_as_many_classes_as_its_labels() -> None:
+    assert tuple(data.titles()) == data.NAMES
+    for name, (title, classes) in data.titles().items():
+        assert title
+        assert len(classes) == int(data.load_subset(name).y_test.max()) + 1
+
+
 def test_a_root_that_was_asked_for_is_never_passed_over(idx_files: dict[str, bytes], tmp_path: Path) -> None:
     lay_out(data.cache_root(), idx_files)
     (tmp_path / "mine" / "MNIST").mkdir(parents=True)

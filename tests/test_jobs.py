@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -241,6 +242,28 @@ def test_a_process_says_in_one_sentence_why_it_cannot_train(
     assert last["kind"] == "failed"
     assert last["text"].startswith(said)
     assert is_sentence(last["text"][0].upper() + last["text"][1:])
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux bounds another process")
+def test_a_disk_that_is_full_is_told_and_the_epochs_before_are_whole(tmp_path: Path) -> None:
+    process = jobs.start_process()
+    assert process.stdout is not None
+    jobs.tell(process, order(tmp_path, epochs=2000))
+    news: list[dict[str, Any]] = []
+    for line in process.stdout:
+        news.append(json.loads(line))
+        if len([e for e in news if e["kind"] == "epoch"]) == 2:
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (2000, 2000))
+    process.wait(PATIENCE_S)
+    assert news[-1]["kind"] == "failed"
+    assert news[-1]["text"] == (
+        "The training's files cannot be written (file too large): make room on the disk, then start again."
+    )
+    _, state, _ = resume.load(tmp_path)
+    assert state.epoch >= 2
+    assert state.step == 0
+    assert not (tmp_path / checkpoints.CARD).exists()
+    assert not list(tmp_path.glob("*.tmp*"))
 
 
 def test_a_process_whose_server_is_gone_goes_too(tmp_path: Path) -> None:

@@ -296,3 +296,13 @@ def test_a_setting_one_cannot_train_with_is_named(
 def test_no_images_at_all_is_told_in_words(x_train: Tensor, x_test: Tensor) -> None:
     with pytest.raises(ValueError, match="There are no training images"):
         next(training.train(models.build("ae", seed=0, **SMALL), x_train[:0], x_test))
+    with pytest.raises(ValueError, match="There are no held-out images"):
+        next(training.train(models.build("ae", seed=0, **SMALL), x_train, x_test[:0]))
+
+
+@pytest.mark.parametrize("name", ["ae", "vae"])
+def test_images_that_are_all_the_same_can_be_learned(name: str, x_train: Tensor) -> None:
+    same = x_train[:1].expand(64, -1, -1, -1)
+    history = list(training.train(models.build(name, seed=0, **SMALL), same, same, epochs=20, batch_size=16, lr=1e-2))
+    assert history[-1].test_recon < history[0].test_recon
+    assert history[-1].test_kl < 1.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from explorer import data, jobs, visitors
-from explorer.settings import ImageShape, Settings, count_parameters, parse_hidden
+from explorer.settings import ImageShape, Settings, check_architecture, count_parameters, parse_hidden
 from explorer.stage import live
 
 IMAGE_SHAPE: dict[str, ImageShape] = {"digits": (1, 8, 8)}
@@ -88,13 +88,12 @@ def controls() -> tuple[Settings, bool]:
 def check(chosen: Settings, *, full: bool) -> str:
     """How large the pair is, in a sentence. Raises ValueError if it cannot be trained here."""
     shape = IMAGE_SHAPE.get(chosen.dataset, (1, 28, 28))
-    chosen.check(image_shape=shape, n=SIZES[chosen.dataset][full])
-    ae, vae = (
-        count_parameters(model, image_shape=shape, latent_dim=chosen.latent_dim, arch=chosen.arch, hidden=chosen.hidden)
-        for model in ("ae", "vae")
-    )
+    network = {"latent_dim": chosen.latent_dim, "arch": chosen.arch, "hidden": chosen.hidden}
+    check_architecture(image_shape=shape, **network)  # type: ignore[arg-type]
+    ae, vae = (count_parameters(model, image_shape=shape, **network) for model in ("ae", "vae"))  # type: ignore[arg-type]
     if vae > MAX_WEIGHTS:
         raise ValueError(f"On this page a model may have at most {MAX_WEIGHTS:,} weights, this one has {vae:,}")
+    chosen.check(image_shape=shape, n=SIZES[chosen.dataset][full])
     return (
         f"{ae:,} weights in the AE; {vae:,} in the VAE, whose encoder gives two numbers a dimension. "
         "Everything but beta is the same for both."

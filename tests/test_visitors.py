@@ -1,0 +1,167 @@
+"""Who is asking, and what each visitor keeps."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.routing import Route
+
+from explorer import atlas, checkpoints, resume
+from explorer.visitors import COOKIE, MAX_KEPT, NAME, Shelf, Visitors, visitor_of
+from tests.asgi import get
+
+ANNA, BEN = "A" * 32, "B" * 32
+
+
+@pytest.fixture
+def page() -> Starlette:
+    async def html(request: object) -> HTMLResponse:
+        return HTMLResponse("<html>")
+
+    async def plain(request: object) -> PlainTextResponse:
+        return PlainTextResponse("text")
+
+    return Starlette(routes=[Route("/", html), Route("/plain", plain)], middleware=[Middleware(Visitors)])
+
+
+def test_a_page_gives_a_new_browser_a_name_that_scripts_cannot_read(page: Starlette) -> None:
+    cookie = get(page, "/").headers["set-cookie"]
+    assert re.fullmatch(rf"{COOKIE}=[\w-]{{32}}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax", cookie)
+    assert visitor_of({COOKIE: cookie.split(";")[0].partition("=")[2]})
+    assert cookie != get(page, "/").headers["set-cookie"]
+
+
+def test_over_https_the_name_comes_back_in_a_frame_of_another_site_too(page: Starlette) -> None:
+    cookie = get(page, "/", x_forwarded_proto="https").headers["set-cookie"]
+    assert cookie.endswith("HttpOnly; SameSite=None; Secure; Partitioned")
+
+
+def test_only_pages_give_names(page: Starlette) -> None:
+    assert "set-cookie" not in get(page, "/plain").headers
+
+
+def test_a_name_stays_and_what_is_none_is_replaced(page: Starlette) -> None:
+    assert "set-cookie" not in get(page, "/", cookie=f"{COOKIE}={ANNA}").headers
+    assert "set-cookie" in get(page, "/", cookie=f"{COOKIE}=short").headers
+
+
+@given(st.text(max_size=40))
+def test_what_does_not_look_like_a_name_belongs_to_nobody(text: str) -> None:
+    assert visitor_of({COOKIE: text}) == (text if NAME.fullmatch(text) else "")
+
+
+# ---- the shelf
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path / "shelf")
+
+
+@pytest.fixture
+def pair(shipped: Path, tmp_path: Path) -> list[Path]:
+    """An AE and a VAE, each with all its files in its own folder."""
+    folders = [tmp_path / "job" / f"x-{kind}" for kind in ("ae", "vae")]
+    for folder, kind in zip(folders, ("ae", "vae")):
+        shutil.copytree(shipped / f"digits-{kind}-3", folder)
+        for images in shipped.glob("images-*.gz"):
+            shutil.copy(images, folder)
+        (folder / "moment-00000.safetensors").write_bytes(b"a picture of the film")
+    return folders
+
+
+def test_what_is_kept_is_a_copy_under_its_own_name_without_the_film(shelf: Shelf, pair: list[Path]) -> None:
+    assert shelf.keep(ANNA, pair, name="first.try") == ["first.try-ae", "first.try-vae"]
+    shutil.rmtree(pair[0].parent)
+    entries = shelf.of(ANNA)
+    assert [entry.card.name for entry in entries] == ["first.try-ae", "first.try-vae"]
+    for folder in shelf.pairs(ANNA)["first.try"].folders:
+        assert atlas.load(folder).codes["codes"].shape[1] == 3
+        assert not list(folder.glob("moment-*"))
+
+
+def test_nobody_has_what_another_keeps(shelf: Shelf, pair: list[Path]) -> None:
+    shelf.keep(ANNA, pair, name="mine")
+    assert shelf.of(BEN) == shelf.of("") == ()
+    shelf.keep(BEN, pair, name="mine")
+    shelf.remove(BEN, "mine")
+    assert len(shelf.of(ANNA)) == 2
+    assert all(folder.is_dir() for folder in shelf.pairs(ANNA)["mine"].folders)
+
+
+@pytest.mark.parametrize("name", ["", " ", "../up", "a/b", ".hidden", "-rf", "x" * 41, "näme", "a b", "a\n", "<b>"])
+def test_a_name_that_is_none_is_told_with_an_example(shelf: Shelf, pair: list[Path], name: str) -> None:
+    with pytest.raises(ValueError, match="A name is 1 to 40 letters, digits, dots or dashes, such as my-first"):
+        shelf.keep(ANNA, pair, name=name)
+    assert not shelf.root.exists()
+
+
+def test_a_name_that_is_taken_is_told_and_what_has_it_stays(shelf: Shelf, pair: list[Path]) -> None:
+    shelf.keep(ANNA, pair, name="mine")
+    before = shelf.of(ANNA)
+    for name in ("mine", "mnist-ae"):
+        copies = pair if name == "mine" else [pair[0]] * 2
+        with pytest.raises(ValueError, match=f"There is a model called {name} already: choose another name"):
+            shelf.keep(ANNA, copies, name=name)
+    assert shelf.of(ANNA) == before
+
+
+def test_a_shelf_has_an_end(shelf: Shelf, pair: list[Path]) -> None:
+    for i in range(MAX_KEPT // 2):
+        shelf.keep(ANNA, pair, name=f"pair{i}")
+    with pytest.raises(ValueError, match=f"At most {MAX_KEPT} models can be kept at a time: remove one first"):
+        shelf.keep(ANNA, pair, name="more")
+    shelf.remove(ANNA, "pair0")
+    shelf.keep(ANNA, pair, name="more")
+
+
+def test_two_models_of_one_kind_get_numbers(shelf: Shelf, pair: list[Path]) -> None:
+    assert shelf.keep(ANNA, [pair[0], pair[0]], name="two") == ["two-1", "two-2"]
+
+
+def test_a_pair_can_go_on_only_with_the_state_of_both(shelf: Shelf, pair: list[Path], trained: dict[str, Path]) -> None:
+    shelf.keep(ANNA, pair, name="whole")
+    assert shelf.pairs(ANNA)["whole"].can_go_on == all(any(f.glob("training-*")) for f in pair)
+    for folder in pair:
+        for state in folder.glob(resume.PATTERN):
+            state.unlink()
+    shelf.keep(ANNA, pair, name="without")
+    assert not shelf.pairs(ANNA)["without"].can_go_on
+
+
+def test_umap_that_was_drawn_later_is_taken_over(shelf: Shelf, pair: list[Path]) -> None:
+    whole = [atlas.load(folder) for folder in pair]
+    manifests = [(folder / atlas.MANIFEST).read_bytes() for folder in pair]
+    for folder, made in zip(pair, whole):
+        codes = {name: value for name, value in made.codes.items() if "umap" not in name}
+        atlas.save(atlas.Atlas(made.images, codes, made.decoder, made.posterior, made.layers), folder)
+    shelf.keep(ANNA, pair, name="mine")
+    kept = shelf.pairs(ANNA)["mine"]
+    assert "umap" not in atlas.load(kept.folders[0]).codes
+    for folder, made, manifest in zip(pair, whole, manifests):
+        atlas.save(made, folder)
+        assert json.loads((folder / atlas.MANIFEST).read_bytes())["n"] == json.loads(manifest)["n"]
+    shelf.redraw(ANNA, "mine", pair)
+    again = shelf.pairs(ANNA)["mine"]
+    assert "umap" in atlas.load(again.folders[0]).codes
+    assert again.entries[0].parts["codes"].sha256 != kept.entries[0].parts["codes"].sha256
+    assert checkpoints.read_card(again.folders[0]).name == "mine-ae"
+
+
+def test_what_was_removed_is_gone_and_not_drawn_again(shelf: Shelf, pair: list[Path]) -> None:
+    shelf.keep(ANNA, pair, name="mine")
+    folders = shelf.pairs(ANNA)["mine"].folders
+    shelf.remove(ANNA, "mine")
+    shelf.redraw(ANNA, "mine", pair)
+    shelf.remove(ANNA, "mine")
+    assert shelf.of(ANNA) == ()
+    assert not folders[0].parent.exists()
