@@ -70,5 +70,5 @@ function drawAxes(drawing, scale, across) {
   for (const value of ticks(0, scale.right, 6)) {
     drawing.append(svg('text', { x: scale.x(value), y: HEIGHT - 8, 'text-anchor': 'middle' }, label(value)));
   }
-  drawing.append(svg('text', { x: WIDTH - MARGIN.right, y: HEIGHT - 26, 'text-anchor': 'end' }, across));
+  drawing.append(svg('text', { x: 2, y: HEIGHT - 8 }, across));
 }

@@ -52,7 +52,7 @@ export function makeSamples({ slices, onSeed, onPick, onProblem, onMoreDimension
 function explain(why, models, dimensions, onMoreDimensions) {
   const most = Math.max(...dimensions);
   const more = models[0].atlas.d < most;
-  why.replaceChildren(more ? 'The rows differ more in more dimensions. ' : 'An AE was never told where its codes should lie. The mixture is fitted to them afterwards: then it can sample too.');
+  why.replaceChildren(more ? 'The rows differ more in more dimensions. ' : 'An AE was never told where its codes should lie. A density fitted to them afterwards lets it sample too.');
   if (more) why.append(h('button', { type: 'button', onclick: () => onMoreDimensions(most) }, `See it at ${most} dimensions`));
 }
 
