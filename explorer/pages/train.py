@@ -120,9 +120,6 @@ def submit(chosen: Settings, *, full: bool, earlier: Path | None = None) -> None
 
 def form(*, running: bool) -> None:
     with st.expander("What to train", expanded=not running):
-        st.caption(
-            "An autoencoder and a variational autoencoder learn the same images, on the same budget, side by side."
-        )
         with st.container(horizontal=True):
             for name, (why, values) in PRESETS.items():
                 st.button(name.capitalize(), help=why, on_click=choose_preset, args=(values,), type="tertiary")
@@ -196,6 +193,8 @@ def own_models(visitor: str) -> None:
 
 
 jobs.here().warm()
+st.header("Train", anchor=False)
+st.caption("An autoencoder and a variational autoencoder learn the same images, on the same budget, side by side.")
 visitor = visitors.visitor_of(st.context.cookies)
 job_id = st.query_params.get("job", "")
 job = jobs.here().get(job_id, visitor)
