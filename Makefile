@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint pretrained bench bench-training clean
+.PHONY: run test lint pretrained measures classifiers bench bench-training clean
 
 run: .venv/installed
 	@$(BIN)/python -m explorer run
@@ -19,6 +19,14 @@ lint: .venv/installed-dev
 # Makes pretrained/ again from the full sets: make pretrained ROOT=folder (default: the user's cache folder).
 pretrained: .venv/installed
 	$(BIN)/python scripts/make_pretrained.py $(if $(ROOT),--root $(ROOT))
+
+# Measures the shipped models again and writes the README's table; make classifiers ROOT=folder makes their judges.
+measures: .venv/installed
+	$(BIN)/python -m explorer measure --save $(foreach data,mnist fashion-mnist,$(foreach model,ae vae,$(data)-$(model)-2 $(data)-$(model)-16))
+	$(BIN)/python scripts/make_tables.py
+
+classifiers: .venv/installed
+	$(BIN)/python scripts/make_classifiers.py --root $(ROOT)
 
 bench: .venv/installed-dev
 	$(BIN)/python bench/start.py

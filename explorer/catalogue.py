@@ -11,6 +11,8 @@ from typing import Any
 from explorer import atlas, checkpoints
 from explorer.files import DamagedFile
 
+JUDGES = "classifiers"  # the one folder beside the models that is none
+
 
 @dataclass(frozen=True)
 class Part:
@@ -42,7 +44,7 @@ class Catalogue:
 def read(root: Path = checkpoints.PRETRAINED) -> Catalogue:
     """All models in the folders of root, their weights checked by hash; parts are checked when they are served."""
     entries, problems = [], []
-    for folder in sorted(path for path in root.glob("*") if path.is_dir()):
+    for folder in sorted(path for path in root.glob("*") if path.is_dir() and path.name != JUDGES):
         try:
             entries.append(read_entry(folder))
         except DamagedFile as error:

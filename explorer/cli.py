@@ -10,10 +10,10 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from explorer.settings import DEFAULT_HIDDEN, Settings, check_budget, parse_hidden
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from explorer.models import AE
     from explorer.training import State
 
+Step = TypeVar("Step")
 APP = Path(__file__).parent.parent / "app.py"
 
 
@@ -56,6 +57,14 @@ def parser() -> Parser:
     models.set_defaults(command=list_models)
 
     add_train_options(commands.add_parser("train", help="train one model"))
+
+    measure = commands.add_parser("measure", help="how regular a latent space is, in figures with their controls")
+    measure.add_argument("models", nargs="+", metavar="MODEL", help="a folder, or the name of a pretrained model")
+    measure.add_argument("--samples", type=int, default=5000, help="images on either side, at most (default: 5000)")
+    measure.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: 0)")
+    measure.add_argument("--json", action="store_true", help="one JSON line a figure")
+    measure.add_argument("--save", action="store_true", help="keep the figures in the model's folder, for the app")
+    measure.set_defaults(command=measure_models)
 
     data = commands.add_parser("data", help="the full data sets").add_subparsers(required=True, metavar="COMMAND")
     get = data.add_parser("get", help="download a full set")
@@ -332,6 +341,41 @@ def save_trained(run: Run) -> None:
             f"{run.out}: test recon {card.test_recon_sampled:.2f} with z sampled, {card.test_recon:.2f} from the "
             f"mean code; test KL {card.test_kl:.2f} (nats an image)"
         )
+
+
+def measure_models(options: argparse.Namespace) -> None:
+    from explorer import checkpoints, regularity, scoreboard, world
+    from explorer.loaded import Model
+
+    check_budget(**{**Settings().budget("ae"), "n": 1, "seed": options.seed})
+    if options.samples < world.LEAST:
+        raise ValueError(f"--samples must be at least {world.LEAST}, got {options.samples}")
+    folders = [checkpoints.find(name) for name in options.models]
+    models = [Model.load(folder) for folder in folders]
+    worlds: dict[str, world.World] = {}
+    for folder, model in zip(folders, models):
+        dataset = model.card.dataset
+        if dataset not in worlds:
+            print(f"{dataset}: judging real images and noise", file=sys.stderr)
+            worlds[dataset] = world.make(dataset, samples=options.samples, seed=options.seed)
+        here = worlds[dataset]
+        figures = []
+        for figure in progress(regularity.measure(model, here), model.card.name, scoreboard.COUNT):
+            figures.append(figure)
+            if options.json:
+                print(json.dumps(figure.record()), flush=True)
+        board = scoreboard.Scoreboard(tuple(figures), regularity.about(model, here))
+        if options.save:
+            scoreboard.save(folder, board)
+        if not options.json:
+            print(scoreboard.as_text(board))
+
+
+def progress(steps: Iterable[Step], what: str, total: int) -> Iterable[Step]:
+    """The steps, with a bar on stderr."""
+    from tqdm import tqdm
+
+    return tqdm(steps, desc=what, total=total, unit="figure", file=sys.stderr)
 
 
 def get_data(options: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ import pytest
 from damage import flip_a_bit
 
 import explorer
-from explorer import checkpoints, cli, data, resume, training
+from explorer import checkpoints, cli, data, resume, scoreboard, training
 
 QUICK = ["train", "--dataset", "digits", "--hidden", "8", "--epochs", "2"]
 
@@ -388,6 +388,36 @@ def test_models_lists_what_ships(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["models"])
     table = capsys.readouterr().out
     assert all(line["name"] in table and f"{line['test_recon']:.1f}" in table for line in lines)
+
+
+def test_measure_says_a_json_line_a_figure(trained: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [str(folder) for folder in trained.values()]
+    cli.main(["measure", *folders, "--samples", "60", "--json"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["model"] for line in lines] == ["digits-ae-3"] * scoreboard.COUNT + ["digits-vae-3"] * scoreboard.COUNT
+    wanted = {"model", "measure", "distribution", "value", "low", "high", "ceiling", "floor", "n"}
+    assert all(wanted <= line.keys() for line in lines)
+    cli.main(["measure", folders[1], "--samples", "60"])
+    table = capsys.readouterr().out
+    assert "digits-vae-3, 60 samples, seed 0" in table
+    recon = next(line for line in lines if (line["model"], line["measure"]) == ("digits-vae-3", "recon"))
+    assert f"{recon['value']:.1f} (" in table
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["nowhere"], "nowhere"),
+        (["mnist-ae-2", "--samples", "3"], "--samples must be at least 20, got 3"),
+        (["mnist-ae-2", "--samples", "many"], "invalid int value"),
+        (["mnist-ae-2", "--seed", "-1"], "seed must be at least 0"),
+        ([], "required: MODEL"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert message in fail(capsys, ["measure", *options])
 
 
 def test_the_module_runs_as_a_command_and_ends_with_its_status(tmp_path: Path) -> None:

@@ -11,13 +11,20 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "torchvision", "umap", "sklearn", "numba", "scipy", "plotly", "matplotlib", "safetensors"}
 LAYERS = [
-    {"explorer.files", "explorer.settings"},
-    {"explorer.data", "explorer.models", "explorer.modules"},
+    {"explorer.files", "explorer.settings", "explorer.statistics"},
+    {"explorer.data", "explorer.models", "explorer.modules", "explorer.scoreboard"},
     {"explorer.checkpoints", "explorer.training"},
-    {"explorer.latent", "explorer.projection", "explorer.loaded", "explorer.resume"},
+    {"explorer.latent", "explorer.projection", "explorer.loaded", "explorer.resume", "explorer.classifier"},
     {"explorer", "explorer.atlas", "explorer.sketch"},
-    {"explorer.catalogue", "explorer.export", "explorer.packing", "explorer.worker"},
-    {"explorer.jobs"},
+    {
+        "explorer.catalogue",
+        "explorer.export",
+        "explorer.packing",
+        "explorer.worker",
+        "explorer.world",
+        "explorer.figures",
+    },
+    {"explorer.jobs", "explorer.measurings", "explorer.regularity"},
     {"explorer.visitors"},
     {"explorer.training_routes"},
     {"explorer.server", "explorer.stage"},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +13,12 @@ import torch.nn.functional as F
 from torch import distributions
 
 import explorer
-from explorer import atlas, checkpoints, data
+from explorer import atlas, checkpoints, classifier, data, scoreboard
 from explorer.files import sha256
 from explorer.loaded import Model
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
 
 DATASETS, DIMENSIONS = ("mnist", "fashion-mnist"), (2, 16)
 PAIRS = [(f"{dataset}-ae-{d}", f"{dataset}-vae-{d}") for dataset in DATASETS for d in DIMENSIONS]
@@ -155,3 +160,58 @@ def test_the_first_view_is_small_enough(dataset: str) -> None:
     pair = [atlas.read_manifest(checkpoints.find(f"{dataset}-{model}-2"))["parts"] for model in ("ae", "vae")]
     wanted = {part["sha256"]: part["bytes"] for parts in pair for part in parts.values()}
     assert sum(wanted.values()) <= 6_000_000
+
+
+# ---- what was measured
+
+
+def board_of(name: str) -> scoreboard.Scoreboard:
+    return scoreboard.load(checkpoints.find(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_figures_are_of_these_weights_and_this_classifier(name: str) -> None:
+    board, card = board_of(name), checkpoints.read_card(checkpoints.find(name))
+    assert len(board.figures) == scoreboard.COUNT
+    assert board.about["weights_sha256"] == card.sha256
+    assert board.about["classifier_sha256"] == classifier.load(card.dataset).record.sha256
+    for one in board.figures:
+        assert one.model == name
+        assert one.value is not None or one.measure == "kl"
+        assert (scoreboard.pictures(checkpoints.find(name), one) is None) == (
+            one.measure in ("mmd", "energy", "kl", "active_units")
+        )
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_at_16_dimensions_the_prior_is_for_the_vae_and_a_mixture_makes_the_ae_its_equal(dataset: str) -> None:
+    ae, vae = (board_of(f"{dataset}-{kind}-16") for kind in ("ae", "vae"))
+    from_prior = [board.get("frechet", "prior") for board in (ae, vae)]
+    mixture = ae.get("frechet", "mixture")
+    assert mixture
+    distances = [one.value for one in from_prior if one]
+    least = {"mnist": 5.0, "fashion-mnist": 3.0}[dataset]
+    assert distances[0] >= least * distances[1]  # type: ignore[operator]
+    assert mixture.value <= 1.3 * distances[1]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("ae", "vae"), PAIRS)
+def test_the_vae_is_near_its_prior_and_pays_with_its_copies(ae: str, vae: str) -> None:
+    boards = board_of(ae), board_of(vae)
+    for measure in ("mmd", "energy"):
+        one, other = (board.get(measure, "prior") for board in boards)
+        assert one
+        assert other
+        assert one.value > 5 * other.value  # type: ignore[operator]
+    copies, dearer = (board.get("recon") for board in boards)
+    assert copies
+    assert dearer
+    assert dearer.value > copies.value  # type: ignore[operator]
+
+
+def test_the_readmes_table_is_that_of_the_figures() -> None:
+    from make_tables import renewed
+
+    readme = (ROOT / "README.md").read_text()
+    assert readme == renewed(readme)
+    assert "| mnist-vae-16 |" in readme

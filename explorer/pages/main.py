@@ -11,5 +11,6 @@ st.html(HERE / "main.css")
 pages = [
     st.Page(HERE / "explore.py", title="Explore", default=True),
     st.Page(HERE / "train.py", title="Train", url_path="train"),
+    st.Page(HERE / "measure.py", title="Measure", url_path="measure"),
 ]
 st.navigation(pages, position="top").run()

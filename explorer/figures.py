@@ -1,0 +1,126 @@
+"""Plotly figures and pictures from plain values, and the one-page report. AE and VAE keep their colours everywhere."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from explorer import scoreboard
+from explorer.scoreboard import DISTRIBUTIONS, MEASURES, Figure, Scoreboard
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+ACCENTS = {"ae": "#c04a12", "vae": "#1a67ab"}
+SHORT = {"prior": "N(0, I)", "gaussian": "Gaussian", "mixture": "mixture", "box": "box"}
+SHARES = ("precision", "recall", "density", "coverage", "accepted", "holes")
+GAP = 2
+
+
+def contact_sheet(images: np.ndarray) -> np.ndarray:
+    """[3, K, C, H, W] uint8 -> one picture, uint8 [height, width] or with colours: a row for each of the three."""
+    rows, count, channels, height, width = images.shape
+    sheet = np.full((rows * (height + GAP) - GAP, count * (width + GAP) - GAP, channels), 128, np.uint8)
+    for i in range(rows):
+        for j in range(count):
+            top, left = i * (height + GAP), j * (width + GAP)
+            sheet[top : top + height, left : left + width] = images[i, j].transpose(1, 2, 0)
+    return sheet[:, :, 0] if channels == 1 else sheet
+
+
+def by_distribution(boards: Sequence[Scoreboard], names: Sequence[str], kinds: Sequence[str]) -> go.Figure:
+    """The Fréchet distance (a log axis) and the shares from each distribution, with intervals, ceiling and floor."""
+    from plotly.subplots import make_subplots
+
+    measures = ("frechet", *SHARES)
+    figure = make_subplots(rows=1, cols=len(measures), subplot_titles=[MEASURES[name].title for name in measures])
+    for column, measure in enumerate(measures, start=1):
+        for i, (board, name, kind) in enumerate(zip(boards, names, kinds)):
+            add_points(figure, column, board, measure, name=name, kind=kind, place=i)
+        add_controls(figure, column, boards[0], measure)
+    figure.update_yaxes(type="log", col=1, row=1)
+    figure.update_layout(
+        height=260,
+        margin={"l": 30, "r": 10, "t": 40, "b": 10},
+        legend={"orientation": "h", "y": -0.25},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    return figure
+
+
+def add_points(
+    figure: go.Figure, column: int, board: Scoreboard, measure: str, *, name: str, kind: str, place: int
+) -> None:
+    """One model's values of a measure, from each distribution."""
+    import plotly.graph_objects as go
+
+    found = [(where, board.get(measure, where)) for where in DISTRIBUTIONS]
+    there = [(where, one) for where, one in found if one is not None and one.value is not None]
+    values = [float(one.value or 0) for _, one in there]
+    figure.add_trace(
+        go.Scatter(
+            x=[SHORT[where] for where, _ in there],
+            y=values,
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [(one.high or value) - value for (_, one), value in zip(there, values)],
+                "arrayminus": [
+                    value - (value if one.low is None else one.low) for (_, one), value in zip(there, values)
+                ],
+            },
+            mode="markers",
+            name=name,
+            legendgroup=name,
+            showlegend=column == 1,
+            marker={"color": ACCENTS[kind], "size": 9, "symbol": ("circle", "diamond")[place]},
+        ),
+        row=1,
+        col=column,
+    )
+
+
+def add_controls(figure: go.Figure, column: int, board: Scoreboard, measure: str) -> None:
+    """Lines for what real images and what noise reach."""
+    one = board.get(measure, "prior")
+    for which, dash in (("ceiling", "dot"), ("floor", "dash")):
+        value = getattr(one, which) if one else None
+        if value is not None and (value > 0 or measure != "frechet"):
+            figure.add_hline(value, line={"dash": dash, "width": 1, "color": "#808890"}, row=1, col=column)
+
+
+# ---- the report
+
+
+def report(boards: Sequence[Scoreboard], names: Sequence[str], kinds: Sequence[str]) -> str:
+    """One page that needs nothing else: verdict, table, figure, and how it was made."""
+    by_kind = dict(zip(kinds, boards))
+    said = scoreboard.verdict(by_kind["ae"], by_kind["vae"]) if set(by_kind) == {"ae", "vae"} else ""
+    chart = by_distribution(boards, names, kinds)
+    made = "".join(
+        f"<li>{html.escape(name)}: {html.escape(str(board.about))}</li>" for name, board in zip(names, boards)
+    )
+    heads = "".join(f"<th>{html.escape(text)}</th>" for text in ("What", *names, "Ceiling", "Floor", "Note"))
+    rows = "".join(report_row(boards, figure) for figure in boards[0].figures)
+    drawn = chart.to_html(full_html=False, include_plotlyjs=True)
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Latent Explorer: measures</title>'
+        "<style>body{font:15px system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem}"
+        "table{border-collapse:collapse}td,th{padding:.25rem .6rem;border-bottom:1px solid #ccc;text-align:left}"
+        "</style>"
+        f"<h1>{html.escape(' and '.join(names))}</h1><p>{html.escape(said)}</p>{drawn}"
+        "<p>In brackets: 95 % intervals. Ceiling: what real held-out images reach. Floor: noise.</p>"
+        f"<table><tr>{heads}</tr>{rows}</table><h2>How it was made</h2><ul>{made}</ul></html>"
+    )
+
+
+def report_row(boards: Sequence[Scoreboard], figure: Figure) -> str:
+    pair = [board.get(figure.measure, figure.distribution) for board in boards]
+    digits = MEASURES[figure.measure].digits
+    ends = ["–" if value is None else f"{value:.{digits}f}" for value in (figure.ceiling, figure.floor)]
+    cells = [scoreboard.title(figure), *map(scoreboard.text_of, pair), *ends, figure.note]
+    return f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"

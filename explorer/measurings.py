@@ -1,0 +1,142 @@
+"""Measuring models in processes, one a model: python -m explorer measure, whose lines a page can read as they come.
+
+Needs no torch. What nobody asks for any more ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from explorer.scoreboard import Figure
+
+AT_ONCE = max(1, os.cpu_count() or 1)
+UNASKED_S = 30.0
+LONGEST_S = 900.0
+# Two models side by side on one thread each are done in a third of the time that they take on two threads each.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@dataclass
+class Measuring:
+    """The measuring of one model: figures so far; problem: a sentence if it went wrong."""
+
+    folder: Path
+    figures: list[Figure] = field(default_factory=list)
+    problem: str = ""
+    ended: bool = False
+    started: float | None = None
+    asked: float = field(default_factory=time.monotonic)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started if self.started is not None else 0.0
+
+    def stop(self) -> None:
+        self.stopped.set()
+        if self.process:
+            self.process.kill()
+
+
+class Measurings:
+    """All measurings of one server. Every method may be called from any thread."""
+
+    def __init__(self, *, at_once: int = AT_ONCE, unasked_s: float = UNASKED_S) -> None:
+        self.room = threading.Semaphore(at_once)
+        self.unasked_s = unasked_s
+        self.running: dict[Path, Measuring] = {}
+        self.lock = threading.Lock()
+
+    def start(self, folder: Path) -> Measuring:
+        """Measure the model in folder; one that is under way goes on."""
+        with self.lock:
+            there = self.running.get(folder)
+            if there is None or there.ended:
+                there = self.running[folder] = Measuring(folder)
+                threading.Thread(target=self._run, args=(there,), daemon=True).start()
+            return there
+
+    def get(self, folder: Path) -> Measuring | None:
+        """The measuring of the model in folder, if there is one. To ask keeps it going."""
+        there = self.running.get(folder)
+        if there:
+            there.asked = time.monotonic()
+        return there
+
+    def forget(self, folder: Path) -> None:
+        with self.lock:
+            there = self.running.pop(folder, None)
+        if there:
+            there.stop()
+
+    def _run(self, one: Measuring) -> None:
+        while not self.room.acquire(timeout=1.0):
+            if self._unwanted(one):
+                one.ended = True
+                return
+        try:
+            if not self._unwanted(one):
+                one.started = time.monotonic()
+                self._measure(one)
+        finally:
+            self.room.release()
+            one.ended = True
+
+    def _measure(self, one: Measuring) -> None:
+        said: deque[str] = deque(maxlen=1)
+        one.process = process = start_process(one.folder)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        listener = threading.Thread(target=said.extend, args=(process.stderr,), daemon=True)
+        watcher = threading.Thread(target=self._watch, args=(one, process), daemon=True)
+        for thread in (listener, watcher):
+            thread.start()
+        for line in process.stdout:
+            with contextlib.suppress(ValueError):
+                one.figures.append(Figure(**json.loads(line)))
+        code = process.wait()
+        listener.join()
+        if code and not one.stopped.is_set():
+            told = said[-1].strip().removeprefix("explorer: ") if code == 2 and said else ""
+            one.problem = f"{told}." if told else f"The measuring ended by itself (status {code})."
+
+    def _watch(self, one: Measuring, process: subprocess.Popen[str]) -> None:
+        while process.poll() is None:
+            if self._unwanted(one) or one.seconds > LONGEST_S:
+                one.stop()
+            time.sleep(0.5)
+
+    def _unwanted(self, one: Measuring) -> bool:
+        return one.stopped.is_set() or time.monotonic() - one.asked > self.unasked_s
+
+    def close(self) -> None:
+        for one in list(self.running.values()):
+            one.stop()
+
+
+@functools.cache
+def here() -> Measurings:
+    """The measurings of this server."""
+    return Measurings()
+
+
+def start_process(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "explorer", "measure", str(folder), "--json", "--save"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, **ONE_THREAD},
+    )

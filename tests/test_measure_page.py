@@ -1,0 +1,94 @@
+"""The Measure page's logic: what is shown at once, what is offered, what a click shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from explorer import catalogue, measurings, scoreboard
+from explorer.measurings import Measurings
+
+SCRIPT = Path(__file__).parent.parent / "explorer" / "pages" / "measure.py"
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> Iterator[Measurings]:
+    """Measurings that start nothing but note what was asked for."""
+    made = Measurings()
+    asked: list[Path] = []
+    monkeypatch.setattr(made, "start", asked.append)
+    monkeypatch.setattr(made, "asked", asked, raising=False)
+    monkeypatch.setattr(measurings, "here", lambda: made)
+    yield made
+    made.close()
+
+
+def open_page(**query: str) -> AppTest:
+    page = AppTest.from_file(SCRIPT, default_timeout=30)
+    for key, value in query.items():
+        page.query_params[key] = value
+    page.run()
+    assert not page.exception
+    return page
+
+
+def tables(page: AppTest) -> list[Any]:
+    return [table.value for table in page.dataframe]
+
+
+def test_the_shipped_pair_is_there_at_once_with_its_verdict(many: Measurings) -> None:
+    page = open_page(left="mnist-ae-16", right="mnist-vae-16")
+    assert [box.value for box in page.selectbox] == ["mnist-ae-16", "mnist-vae-16"]
+    ae, vae = (scoreboard.load(catalogue.shipped().root / name) for name in ("mnist-ae-16", "mnist-vae-16"))
+    assert any(scoreboard.verdict(ae, vae) in text.value for text in page.markdown)
+    completeness, continuity, mismatch, price = tables(page)
+    assert completeness["What"][0] == "Fréchet distance"
+    assert completeness["mnist-vae-16"][0] == scoreboard.text_of(vae.get("frechet", "prior"))
+    assert (len(continuity), len(mismatch), len(price)) == (4, 2, 3)
+    assert not page.button
+
+
+def test_another_distribution_shows_its_own_figures(many: Measurings) -> None:
+    page = open_page()
+    before = tables(page)[0]
+    page.segmented_control[0].set_value("mixture").run()
+    assert not page.exception
+    after = tables(page)[0]
+    assert "mixture" in " ".join(heading.value for heading in page.subheader)
+    assert list(before["mnist-ae-2"]) != list(after["mnist-ae-2"])
+    assert list(before["Ceiling"])[:6] == list(after["Ceiling"])[:6]
+
+
+@pytest.mark.parametrize("query", [{"left": "nobody"}, {"left": "../../etc", "right": "<b>"}])
+def test_an_address_that_names_nothing_shows_the_first_pair(many: Measurings, query: dict[str, str]) -> None:
+    assert [box.value for box in open_page(**query).selectbox] == ["mnist-ae-2", "mnist-vae-2"]
+
+
+def test_a_model_beside_itself_has_two_columns(many: Measurings) -> None:
+    page = open_page(left="mnist-vae-2", right="mnist-vae-2")
+    assert {"mnist-vae-2 (left)", "mnist-vae-2 (right)"} <= set(tables(page)[0].columns)
+
+
+def test_what_was_not_measured_is_offered(many: Measurings, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = catalogue.read(library)
+    monkeypatch.setattr(catalogue, "shipped", lambda: models)
+    page = open_page()
+    assert "Not measured yet: digits-ae-3 and digits-vae-3" in page.info[0].value
+    (button,) = page.button
+    button.click().run()
+    assert many.asked == [library / "digits-ae-3", library / "digits-vae-3"]  # type: ignore[attr-defined]
+
+
+def test_figures_of_other_weights_are_not_shown(
+    many: Measurings, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = catalogue.read(library)
+    monkeypatch.setattr(catalogue, "shipped", lambda: models)
+    for kind in ("ae", "vae"):
+        shipped = scoreboard.load(Path("pretrained") / f"mnist-{kind}-2")
+        scoreboard.save(library / f"digits-{kind}-3", shipped)
+    assert "Not measured yet" in open_page().info[0].value
