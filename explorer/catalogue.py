@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from explorer import atlas, checkpoints
-from explorer.files import DamagedFile
+from explorer.files import DamagedFile, read_record
 
-JUDGES = "classifiers"  # the one folder beside the models that is none
+JUDGES = "classifiers"
+OTHERS = (JUDGES, "frontier")  # folders beside the models that are none
+JUDGE_FORMAT, JUDGE_SMALL_SIDE = 1, 16  # as in explorer.classifier, which needs torch
 
 
 @dataclass(frozen=True)
 class Part:
-    """A file the browser may fetch as atlas/<sha256>."""
+    """A file the browser may fetch as atlas/<sha256>. packed: whether it lies on the disk gzipped."""
 
     path: Path
     sha256: str
     bytes: int
+    packed: bool = True
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,27 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Judge:
+    """The classifier of a data set: its weights, and its layers for a reader without torch."""
+
+    part: Part
+    layers: tuple[dict[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Catalogue:
-    """The models in the folders of root that are sound, and a sentence about each that is not."""
+    """The models in the folders of root that are sound, and a sentence about each that is not; judges by data set."""
 
     root: Path
     entries: tuple[Entry, ...]
     problems: tuple[str, ...]
+    judges: dict[str, Judge]
 
 
 def read(root: Path = checkpoints.PRETRAINED) -> Catalogue:
     """All models in the folders of root, their weights checked by hash; parts are checked when they are served."""
     entries, problems = [], []
-    for folder in sorted(path for path in root.glob("*") if path.is_dir() and path.name != JUDGES):
+    for folder in sorted(path for path in root.glob("*") if path.is_dir() and path.name not in OTHERS):
         try:
             entries.append(read_entry(folder))
         except DamagedFile as error:
@@ -53,7 +65,15 @@ def read(root: Path = checkpoints.PRETRAINED) -> Catalogue:
         problems.append(
             f"There is no model in {root.name}: get the project's files again, or make them with: make pretrained."
         )
-    return Catalogue(root=root, entries=tuple(sorted(entries, key=entry_order)), problems=tuple(problems))
+    judges = {}
+    for folder in sorted(path.parent for path in root.glob(f"{JUDGES}/*/{checkpoints.CARD}")):
+        try:
+            judges[folder.name] = read_judge(folder)
+        except DamagedFile as error:
+            problems.append(f"The classifier of {folder.name} is left out. {public(str(error), root)}.")
+    return Catalogue(
+        root=root, entries=tuple(sorted(entries, key=entry_order)), problems=tuple(problems), judges=judges
+    )
 
 
 @functools.cache
@@ -77,6 +97,37 @@ def read_entry(folder: Path) -> Entry:
     return Entry(card=card, manifest=manifest, parts=parts)
 
 
+def read_judge(folder: Path) -> Judge:
+    path = folder / checkpoints.CARD
+    card = read_record(
+        path, what="a classifier's card", known_format=JUDGE_FORMAT, max_bytes=checkpoints.MAX_CARD_BYTES
+    )
+    weights = folder / checkpoints.WEIGHTS
+    try:
+        _, height, width = card["image_shape"]
+        part = Part(path=weights, sha256=str(card["sha256"]), bytes=weights.stat().st_size, packed=False)
+        return Judge(part=part, layers=judge_layers(pooled_twice=min(height, width) >= JUDGE_SMALL_SIDE))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedFile(f"{path} is not a classifier's card: {error}") from error
+    except OSError as error:
+        raise DamagedFile(f"{weights} cannot be read: {error.strerror}") from error
+
+
+def judge_layers(*, pooled_twice: bool) -> tuple[dict[str, str], ...]:
+    """The steps of explorer.classifier.Network, weights by their names in the file."""
+
+    def learned(kind: str, name: str) -> dict[str, str]:
+        return {"kind": kind, "weight": f"{name}.weight", "bias": f"{name}.bias"}
+
+    pool, relu = {"kind": "max_pool"}, {"kind": "relu"}
+    return (
+        *(learned("conv", "body.0"), pool, relu),
+        *(learned("conv", "body.3"), *([pool] if pooled_twice else []), relu),
+        *(learned("conv", "body.6"), relu),
+        *(learned("linear", "body.10"), relu, learned("linear", "head.2")),
+    )
+
+
 def for_browser(
     catalogue: Catalogue, titles: dict[str, tuple[str, tuple[str, ...]]], *, own: tuple[Entry, ...] = ()
 ) -> dict[str, Any]:
@@ -87,7 +138,7 @@ def for_browser(
     used = {entry.card.dataset for entry in (*catalogue.entries, *own)}
     return {
         "datasets": {
-            name: {"title": title, "classes": list(classes)}
+            name: {"title": title, "classes": list(classes), "classifier": describe_judge(catalogue.judges.get(name))}
             for name, (title, classes) in titles.items()
             if name in used
         },
@@ -109,6 +160,11 @@ def describe(entry: Entry, *, folder: str = "atlas") -> dict[str, Any]:
         "perfect_copy": entry.manifest["perfect_copy"],
         "parts": {name: {"url": f"{folder}/{part.sha256}", "bytes": part.bytes} for name, part in entry.parts.items()},
     }
+
+
+def describe_judge(judge: Judge | None) -> dict[str, Any] | None:
+    """A classifier in plain values, None where a data set has none."""
+    return None if judge is None else {"url": f"atlas/{judge.part.sha256}", "layers": list(judge.layers)}
 
 
 def public(message: str, root: Path) -> str:

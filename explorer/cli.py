@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from explorer.training import State
 
 Step = TypeVar("Step")
+Number = TypeVar("Number")
 APP = Path(__file__).parent.parent / "app.py"
 
 
@@ -66,6 +67,8 @@ def parser() -> Parser:
     measure.add_argument("--save", action="store_true", help="keep the figures in the model's folder, for the app")
     measure.set_defaults(command=measure_models)
 
+    add_sweep_options(commands.add_parser("sweep", help="train and measure a grid of betas, dimensions and seeds"))
+
     data = commands.add_parser("data", help="the full data sets").add_subparsers(required=True, metavar="COMMAND")
     get = data.add_parser("get", help="download a full set")
     get.add_argument("name", help="mnist or fashion-mnist")
@@ -93,6 +96,25 @@ def add_train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--resume", type=Path, metavar="DIR", help="go on with the training in DIR, to --epochs in all")
     train.add_argument("--json", action="store_true", help="one JSON line an epoch")
     train.set_defaults(command=train_model)
+
+
+def add_sweep_options(sweep: argparse.ArgumentParser) -> None:
+    usual = Settings()
+    sweep.add_argument("--dataset", default=usual.dataset, help=f"(default: {usual.dataset})")
+    sweep.add_argument("--root", type=Path, help="folder with the full sets, in torchvision's layout")
+    sweep.add_argument("--betas", default="0,0.1,1,4", help="with commas (default: 0,0.1,1,4)")
+    sweep.add_argument("--latent-dims", default="2,16", help="with commas (default: 2,16)")
+    sweep.add_argument("--seeds", type=int, default=3, help="how many, from 0 (default: 3)")
+    sweep.add_argument("--arch", default=usual.arch, help=f"mlp or conv (default: {usual.arch})")
+    sweep.add_argument("--hidden", help="layer widths (mlp) or channels (conv)")
+    sweep.add_argument("--epochs", type=int, default=usual.epochs, help=f"(default: {usual.epochs})")
+    sweep.add_argument("--batch-size", type=int, default=usual.batch_size, help=f"(default: {usual.batch_size})")
+    sweep.add_argument("--lr", type=float, default=usual.lr, help=f"(default: {usual.lr:g})")
+    sweep.add_argument("--samples", type=int, default=2000, help="images a measure is taken on (default: 2000)")
+    sweep.add_argument("--backend", default="local", choices=["local"], help="where cells are trained (default: local)")
+    sweep.add_argument("--out", type=Path, required=True, help="folder for the cells; one broken off goes on there")
+    sweep.add_argument("--json", action="store_true", help="one JSON line a finished cell")
+    sweep.set_defaults(command=run_sweep)
 
 
 def run_app(options: argparse.Namespace) -> None:
@@ -360,7 +382,7 @@ def measure_models(options: argparse.Namespace) -> None:
             worlds[dataset] = world.make(dataset, samples=options.samples, seed=options.seed)
         here = worlds[dataset]
         figures = []
-        for figure in progress(regularity.measure(model, here), model.card.name, scoreboard.COUNT):
+        for figure in progress(regularity.measure(model, here), model.card.name, scoreboard.COUNT, unit="figure"):
             figures.append(figure)
             if options.json:
                 print(json.dumps(figure.record()), flush=True)
@@ -371,11 +393,43 @@ def measure_models(options: argparse.Namespace) -> None:
             print(scoreboard.as_text(board))
 
 
-def progress(steps: Iterable[Step], what: str, total: int) -> Iterable[Step]:
+def run_sweep(options: argparse.Namespace) -> None:
+    from explorer import data, sweep
+
+    hidden = (
+        DEFAULT_HIDDEN.get(options.arch, ())
+        if options.hidden is None
+        else parse_hidden(options.hidden, name="--hidden")
+    )
+    budget = {name: getattr(options, name) for name in ("dataset", "arch", "epochs", "batch_size", "lr")}
+    cells = sweep.grid(
+        Settings(hidden=hidden, **budget),
+        betas=numbers(options.betas, name="--betas", kind=float),
+        latent_dims=numbers(options.latent_dims, name="--latent-dims", kind=int),
+        seeds=options.seeds,
+    )
+    dataset = data.load(options.dataset, root=options.root)
+    for cell in cells:
+        cell.settings.check(image_shape=dataset.image_shape, n=len(dataset.x_train))
+    check_writable(options.out)
+    records = sweep.run(cells, options.out, root=options.root, samples=options.samples, at_once=sweep.cores())
+    for record in progress(records, "sweep", len(cells), unit="cell"):
+        print(json.dumps(record) if options.json else sweep.as_text(record), flush=True)
+
+
+def numbers(text: str, *, name: str, kind: Callable[[str], Number]) -> list[Number]:
+    """The numbers in text, with commas between them. Raises ValueError with an example."""
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"{name} must be numbers with commas, such as 1,4, got {text[:40]!r}") from error
+
+
+def progress(steps: Iterable[Step], what: str, total: int, *, unit: str) -> Iterable[Step]:
     """The steps, with a bar on stderr."""
     from tqdm import tqdm
 
-    return tqdm(steps, desc=what, total=total, unit="figure", file=sys.stderr)
+    return tqdm(steps, desc=what, total=total, unit=unit, file=sys.stderr)
 
 
 def get_data(options: argparse.Namespace) -> None:

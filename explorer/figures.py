@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from explorer import scoreboard
+from explorer.frontier import Frontier, mean
 from explorer.scoreboard import DISTRIBUTIONS, MEASURES, Figure, Scoreboard
 
 if TYPE_CHECKING:
@@ -42,14 +43,7 @@ def by_distribution(boards: Sequence[Scoreboard], names: Sequence[str], kinds: S
             add_points(figure, column, board, measure, name=name, kind=kind, place=i)
         add_controls(figure, column, boards[0], measure)
     figure.update_yaxes(type="log", col=1, row=1)
-    figure.update_layout(
-        height=260,
-        margin={"l": 30, "r": 10, "t": 40, "b": 10},
-        legend={"orientation": "h", "y": -0.25},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-    )
-    return figure
+    return plain(figure, height=260)
 
 
 def add_points(
@@ -91,6 +85,129 @@ def add_controls(figure: go.Figure, column: int, board: Scoreboard, measure: str
         value = getattr(one, which) if one else None
         if value is not None and (value > 0 or measure != "frechet"):
             figure.add_hline(value, line={"dash": dash, "width": 1, "color": "#808890"}, row=1, col=column)
+
+
+def kl_per_dim(values: dict[str, list[float]]) -> go.Figure:
+    """Bars: by a VAE's name, the KL of each of its dimensions in nats."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for name, each in values.items():
+        marker = {"color": ACCENTS["vae"], "opacity": 0.9 if len(values) == 1 else 0.6}
+        figure.add_trace(go.Bar(x=[f"z{i + 1}" for i in range(len(each))], y=each, name=name, marker=marker))
+    return plain(figure, height=200)
+
+
+# ---- the frontier
+
+DASHES = {0: "solid", 1: "dot"}
+SYMBOLS = {0: "circle", 1: "square"}
+ZERO = 0.003  # where beta = 0 stands on a log axis
+
+
+def rate_distortion(found: Frontier) -> go.Figure:
+    """kl against recon: a curve through the means of each latent_dim, every seed a point; the AE's recon as a line."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for i, d in enumerate(found.latent_dims):
+        betas = found.betas(d)
+        means = [
+            (beta, mean(found.of("vae", d, beta), "kl"), mean(found.of("vae", d, beta), "recon")) for beta in betas
+        ]
+        there = [(beta, kl[0], recon[0]) for beta, kl, recon in means if kl and recon]
+        figure.add_trace(
+            go.Scatter(
+                x=[kl for _, kl, _ in there],
+                y=[recon for _, _, recon in there],
+                text=[f"β {beta:g}" for beta, _, _ in there],
+                textposition="top center",
+                customdata=[[d, beta] for beta, _, _ in there],
+                hovertemplate="VAE, %{customdata[0]} dimensions, %{text}<br>KL %{x:.2f}, recon %{y:.1f}<extra></extra>",
+                mode="lines+markers+text",
+                name=f"VAE, {d} dimensions",
+                line={"color": ACCENTS["vae"], "dash": DASHES[i % 2]},
+                marker={"size": 10, "symbol": SYMBOLS[i % 2]},
+            )
+        )
+        seeds = found.of("vae", d)
+        figure.add_trace(
+            go.Scatter(
+                x=[one.kl for one in seeds],
+                y=[one.recon for one in seeds],
+                mode="markers",
+                marker={"color": ACCENTS["vae"], "size": 5, "opacity": 0.35, "symbol": SYMBOLS[i % 2]},
+                hoverinfo="skip",
+                showlegend=False,
+            )
+        )
+        add_ae_line(figure, mean(found.of("ae", d), "recon"), d, dash=DASHES[i % 2])
+    figure.update_xaxes(title="rate: KL, nats an image")
+    figure.update_yaxes(title="distortion: recon, nats an image")
+    return plain(figure, height=420)
+
+
+def against_beta(found: Frontier, what: str, title: str) -> go.Figure:
+    """A figure against beta: the mean over the seeds with its range; the AE as a line, ceiling and floor where there
+    are any."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for i, d in enumerate(found.latent_dims):
+        means = [(beta, mean(found.of("vae", d, beta), what)) for beta in found.betas(d)]
+        there = [(beta, *values) for beta, values in means if values]
+        figure.add_trace(
+            go.Scatter(
+                x=[max(beta, ZERO) for beta, *_ in there],
+                y=[value for _, value, _, _ in there],
+                error_y={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [high - value for _, value, _, high in there],
+                    "arrayminus": [value - low for _, value, low, _ in there],
+                },
+                customdata=[[d, beta] for beta, *_ in there],
+                hovertemplate="VAE, %{customdata[0]} dimensions, β %{customdata[1]}: %{y:.3g}<extra></extra>",
+                mode="lines+markers",
+                name=f"VAE, {d} dimensions",
+                line={"color": ACCENTS["vae"], "dash": DASHES[i % 2]},
+                marker={"size": 9, "symbol": SYMBOLS[i % 2]},
+            )
+        )
+        add_ae_line(figure, mean(found.of("ae", d), what), d, dash=DASHES[i % 2])
+    betas = sorted({beta for d in found.latent_dims for beta in found.betas(d)})
+    figure.update_xaxes(
+        title="beta (0: a stochastic AE)",
+        type="log",
+        tickvals=[max(beta, ZERO) for beta in betas],
+        ticktext=[f"{beta:g}" for beta in betas],
+    )
+    for value, dash in zip(found.controls.get(what, (None, None)), ("dot", "dash")):
+        if value is not None and not (what.startswith("frechet") and value <= 0):
+            figure.add_hline(value, line={"dash": dash, "width": 1, "color": "#808890"})
+    figure.update_yaxes(title=title, type="log" if what.startswith("frechet") else "linear")
+    return plain(figure, height=420)
+
+
+def add_ae_line(figure: go.Figure, values: tuple[float, float, float] | None, d: int, *, dash: str) -> None:
+    if values:
+        figure.add_hline(
+            values[0],
+            line={"color": ACCENTS["ae"], "dash": dash, "width": 1.5},
+            annotation={"text": f"AE, {d} dimensions", "font": {"color": ACCENTS["ae"]}},
+        )
+
+
+def plain(figure: go.Figure, *, height: int) -> go.Figure:
+    """On the page's own ground, with little margin."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 10, "r": 10, "t": 30, "b": 10},
+        legend={"orientation": "h", "y": -0.25},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    return figure
 
 
 # ---- the report

@@ -140,6 +140,14 @@ class Figure:
         """What the figure is of, for one model."""
         return f"{self.measure}/{self.distribution or ''}"
 
+    @property
+    def beaten_by_noise(self) -> bool:
+        """Whether the floor is as good as the value, or better."""
+        better = MEASURES[self.measure].better
+        if self.value is None or self.floor is None or not better:
+            return False
+        return self.floor >= self.value if better > 0 else self.floor <= self.value
+
     def record(self) -> dict[str, Any]:
         """As plain values, for JSON."""
         return {key: value for key, value in vars(self).items() if key != "examples"}
@@ -159,10 +167,14 @@ class Scoreboard:
 
 def title(figure: Figure) -> str:
     """What a figure is, in words."""
-    name = MEASURES[figure.measure].title
-    return (
-        name if figure.distribution is None or figure.measure in ("mmd", "energy") else f"{name}, {figure.distribution}"
-    )
+    return title_of(figure.key)
+
+
+def title_of(key: str) -> str:
+    """What the figures of "measure/distribution" are, in words."""
+    measure, _, where = key.partition("/")
+    name = MEASURES[measure].title
+    return f"{name}, {DISTRIBUTIONS[where]}" if measure in DISTRIBUTED else name
 
 
 def save(folder: Path, board: Scoreboard) -> None:

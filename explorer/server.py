@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from explorer import catalogue, jobs, modules, training_routes, visitors
+from explorer import catalogue, jobs, measurings, modules, training_routes, visitors
 from explorer.atlas import MAX_PART_BYTES
 from explorer.catalogue import Catalogue
 from explorer.files import DamagedFile, read_checked
@@ -28,9 +28,10 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
     """The project's routes under the server's base path ("" or "sub/path")."""
     prefix = prefix_of(base_path)
     parts = {part.sha256: part for entry in models.entries for part in entry.parts.values()}
+    parts.update({judge.part.sha256: judge.part for judge in models.judges.values()})
 
     async def part_by_hash(request: Request) -> Response:
-        """One part of an atlas, gzipped as it lies on the disk. The name is its hash, so it never changes."""
+        """One part of an atlas or a classifier, as it lies on the disk. The name is its hash, so it never changes."""
         part = parts.get(request.path_params["sha256"])
         if part is None:
             return PlainTextResponse("There is no atlas file of that name.", status_code=404)
@@ -40,7 +41,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
             )
         except DamagedFile as error:
             return PlainTextResponse(f"{catalogue.public(str(error), models.root)}.", status_code=500)
-        headers = {"Content-Encoding": "gzip", "Cache-Control": FOREVER}
+        headers = {"Cache-Control": FOREVER, **({"Content-Encoding": "gzip"} if part.packed else {})}
         return Response(content, media_type="application/octet-stream", headers=headers)
 
     async def module(request: Request) -> Response:
@@ -168,6 +169,7 @@ async def lifespan(app: object) -> AsyncIterator[None]:
         yield
     finally:
         jobs.here().close()
+        measurings.here().close()
 
 
 def answer_at_once() -> None:

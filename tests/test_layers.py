@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "torchvision", "umap", "sklearn", "numba", "scipy", "plotly", "matplotlib", "safetensors"}
 LAYERS = [
     {"explorer.files", "explorer.settings", "explorer.statistics"},
-    {"explorer.data", "explorer.models", "explorer.modules", "explorer.scoreboard"},
+    {"explorer.data", "explorer.models", "explorer.modules", "explorer.scoreboard", "explorer.frontier"},
     {"explorer.checkpoints", "explorer.training"},
     {"explorer.latent", "explorer.projection", "explorer.loaded", "explorer.resume", "explorer.classifier"},
     {"explorer", "explorer.atlas", "explorer.sketch"},
@@ -25,6 +25,7 @@ LAYERS = [
         "explorer.figures",
     },
     {"explorer.jobs", "explorer.measurings", "explorer.regularity"},
+    {"explorer.sweep"},
     {"explorer.visitors"},
     {"explorer.training_routes"},
     {"explorer.server", "explorer.stage"},

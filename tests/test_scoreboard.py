@@ -149,6 +149,24 @@ def test_a_figure_is_told_with_its_interval_and_none_with_a_dash() -> None:
     assert scoreboard.text_of(figure("mmd", 0.5, "prior")) == "0.5000"
 
 
+@pytest.mark.parametrize(
+    ("measure", "value", "floor", "beaten"),
+    [
+        ("precision", 0.76, 0.89, True),
+        ("precision", 0.9, 0.89, False),
+        ("frechet", 6460.0, 3592.0, True),
+        ("frechet", 500.0, 3592.0, False),
+        ("kl", 5.0, 0.0, False),
+        ("recon", None, 3.0, False),
+        ("stretch", 2.0, None, False),
+    ],
+)
+def test_a_figure_that_noise_outdoes_is_known(
+    measure: str, value: float | None, floor: float | None, beaten: bool
+) -> None:
+    assert figure(measure, value, floor=floor).beaten_by_noise is beaten
+
+
 def test_every_measure_is_explained_in_a_sentence() -> None:
     for measure in MEASURES.values():
         assert measure.means.endswith(".")

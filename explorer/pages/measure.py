@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 
-from explorer import catalogue, figures, measurings, scoreboard, visitors
+from explorer import atlas, catalogue, figures, frontier, measurings, scoreboard, visitors
 from explorer.files import DamagedFile
 from explorer.scoreboard import DISTRIBUTIONS, MEASURES, Figure, Scoreboard
 
 SIDES = ("left", "right")
 GROUPS = ("Completeness", "Continuity", "Prior mismatch", "Price")
-ROWS = ("best", "median", "worst")
+STILL = {"displayModeBar": False}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Two measured models, left and right: where they lie, how they are headed, AE or VAE."""
+
+    boards: list[Scoreboard]
+    folders: list[Path]
+    heads: list[str]
+    kinds: list[str]
 
 
 def models() -> dict[str, tuple[Path, catalogue.Entry]]:
@@ -68,23 +79,20 @@ def rows_of(boards: list[Scoreboard], group: str, distribution: str) -> list[tup
     return [(name, pair) for name, pair in found if any(pair)]
 
 
-def show_group(
-    boards: list[Scoreboard], names: list[str], group: str, distribution: str
-) -> tuple[str, list[Figure | None]] | None:
-    """A table of one group; the row that was clicked."""
-    rows = rows_of(boards, group, distribution)
+def show_group(shown: Shown, group: str, distribution: str) -> None:
+    """A table of one group, and below it what the figures of the row that was clicked were computed from."""
+    rows = rows_of(shown.boards, group, distribution)
     if not rows:
-        return None
+        return
     where = f": sampled from {DISTRIBUTIONS[distribution]}" if group == "Completeness" else ""
     st.subheader(f"{group}{where}", anchor=False)
-    heads = unlike(names)
     table = [
         {
             "What": MEASURES[name].title,
-            **{head: scoreboard.text_of(one) for head, one in zip(heads, pair)},
+            **{head: scoreboard.text_of(one) for head, one in zip(shown.heads, pair)},
             "Ceiling": end(pair, "ceiling"),
             "Floor": end(pair, "floor"),
-            "In words": MEASURES[name].means,
+            "In words": " ".join([MEASURES[name].means, *against_noise(pair, shown.heads)]),
         }
         for name, pair in rows
     ]
@@ -92,12 +100,17 @@ def show_group(
         table,
         hide_index=True,
         width="stretch",
-        key=f"{group} {distribution} {names}",
+        key=f"{group} {distribution} {shown.heads}",
         on_select="rerun",
         selection_mode="single-row",
     )
-    chosen = picked["selection"]["rows"]
-    return rows[chosen[0]] if chosen else None
+    for row in picked["selection"]["rows"]:
+        show_examples(shown, *rows[row])
+
+
+def against_noise(pair: list[Figure | None], heads: list[str]) -> list[str]:
+    """A sentence for each model that noise outdoes: then this measure alone proves nothing."""
+    return [f"Noise scores better than {head}." for one, head in zip(pair, heads) if one and one.beaten_by_noise]
 
 
 def unlike(names: list[str]) -> list[str]:
@@ -114,15 +127,14 @@ def end(pair: list[Figure | None], which: str) -> str:
     return texts[0] if len(set(texts)) == 1 else " / ".join(texts)
 
 
-def show_examples(folders: list[Path], names: list[str], row: tuple[str, list[Figure | None]]) -> None:
+def show_examples(shown: Shown, name: str, pair: list[Figure | None]) -> None:
     """What the figures of a row were computed from."""
-    name, pair = row
     st.markdown(f"**{MEASURES[name].title}.** {MEASURES[name].means}")
-    for column, folder, model, one in zip(st.columns(2), folders, names, pair):
+    for column, folder, head, one in zip(st.columns(2), shown.folders, shown.heads, pair):
         with column:
             if one is None:
                 continue
-            st.markdown(f"{model}: {scoreboard.text_of(one)} of {one.n:,}. {one.note}")
+            st.markdown(f"{head}: {scoreboard.text_of(one)}, from {one.n:,}. {one.note}")
             try:
                 found = scoreboard.pictures(folder, one)
             except DamagedFile as error:
@@ -179,37 +191,77 @@ def offer(missing: dict[str, Path]) -> None:
     st.button("Measure", type="primary", on_click=for_each, args=(measurings.here().start, list(missing.values())))
 
 
-def downloads(boards: list[Scoreboard], names: list[str], kinds: list[str]) -> None:
-    stem = "-".join(dict.fromkeys(names))
+def downloads(shown: Shown) -> None:
+    stem = "-".join(dict.fromkeys(board.about["model"] for board in shown.boards))
     with st.container(horizontal=True):
-        record = {"models": [{"about": board.about, "figures": scoreboard.table([board])} for board in boards]}
+        record = {"models": [{"about": board.about, "figures": scoreboard.table([board])} for board in shown.boards]}
         st.download_button("JSON", json.dumps(record, indent=1), f"{stem}.json", "application/json")
-        st.download_button("CSV", scoreboard.as_csv(boards), f"{stem}.csv", "text/csv")
+        st.download_button("CSV", scoreboard.as_csv(shown.boards), f"{stem}.csv", "text/csv")
         st.download_button(
-            "Report (HTML)", lambda: figures.report(boards, unlike(names), kinds), f"{stem}.html", "text/html"
+            "Report (HTML)",
+            lambda: figures.report(shown.boards, shown.heads, shown.kinds),
+            f"{stem}.html",
+            "text/html",
         )
 
 
-def show(boards: list[Scoreboard], folders: list[Path], names: list[str], kinds: list[str]) -> None:
-    if sorted(kinds) == ["ae", "vae"]:
-        by_kind = dict(zip(kinds, boards))
-        st.markdown(f"> {scoreboard.verdict(by_kind['ae'], by_kind['vae'])}")
+def show(shown: Shown) -> None:
+    if sorted(shown.kinds) == ["ae", "vae"]:
+        by_kind = dict(zip(shown.kinds, shown.boards))
+        with st.container(border=True):
+            st.markdown(scoreboard.verdict(by_kind["ae"], by_kind["vae"]))
+    st.caption(
+        "Click a row to see what it was computed from. In brackets: 95 % intervals. "
+        "Ceiling: what real held-out images reach. Floor: the better of noise and shuffled pixels."
+    )
     distribution = st.segmented_control(
         "Sample from", list(DISTRIBUTIONS), default="prior", required=True, format_func=DISTRIBUTIONS.__getitem__
     )
-    picked = [show_group(boards, names, group, str(distribution)) for group in GROUPS[:1]]
-    st.plotly_chart(
-        figures.by_distribution(boards, unlike(names), kinds), width="stretch", config={"displayModeBar": False}
-    )
-    picked += [show_group(boards, names, group, str(distribution)) for group in GROUPS[1:]]
+    for group in GROUPS:
+        show_group(shown, group, str(distribution))
+        if group == "Completeness":
+            chart = figures.by_distribution(shown.boards, shown.heads, shown.kinds)
+            st.plotly_chart(chart, width="stretch", config=STILL)
+    show_kl(shown)
+    downloads(shown)
+
+
+def show_kl(shown: Shown) -> None:
+    """KL of each dimension, of the VAEs."""
+    per_dim = {
+        head: atlas.read_part(folder, "codes")["kl_per_dim"].tolist()
+        for head, folder, kind in zip(shown.heads, shown.folders, shown.kinds)
+        if kind == "vae"
+    }
+    if per_dim:
+        st.caption("KL of each dimension in nats (a nat is 1.44 bits): one near 0 says nothing of the image.")
+        st.plotly_chart(figures.kl_per_dim(per_dim), width="stretch", config=STILL)
+
+
+def show_frontier() -> None:
+    """What beta trades, from the sweep that ships."""
+    try:
+        found = frontier.load(catalogue.shipped().root / "frontier" / "mnist.json")
+    except DamagedFile:
+        return
+    st.header("What beta trades", anchor=False)
+    settings = found.settings
+    seeds = len({one.seed for one in found.points})
     st.caption(
-        "Click a row to see what it was computed from. In brackets: 95 % intervals. "
-        "Ceiling: what real held-out images reach. Floor: noise."
+        f"MNIST, {'-'.join(map(str, settings['hidden']))}, {settings['epochs']} epochs, {seeds} seeds each, "
+        f"{settings['samples']:,} samples. Beta 0 is an AE with noise in its code; a large one says nothing any more. "
+        "Orange: an AE of the same size. Bars: lowest and highest seed."
     )
-    for row in picked:
-        if row:
-            show_examples(folders, names, row)
-    downloads(boards, names, kinds)
+    names = {key: scoreboard.title_of(key) for key in found.controls}
+    left, right = st.columns(2)
+    with left:
+        st.markdown("**Rate against distortion**")
+        st.plotly_chart(figures.rate_distortion(found), width="stretch", config=STILL)
+    with right:
+        what = st.selectbox(
+            "Against beta", list(names), format_func=names.__getitem__, index=list(names).index("frechet/prior")
+        )
+        st.plotly_chart(figures.against_beta(found, what, names[what]), width="stretch", config=STILL)
 
 
 st.header("Measure", anchor=False)
@@ -231,4 +283,6 @@ else:
     if missing:
         offer(missing)
     else:
-        show([board for board in found if board], list(folders), names, [entry.card.model for entry in entries])
+        boards, kinds = [board for board in found if board], [entry.card.model for entry in entries]
+        show(Shown(boards, list(folders), unlike(names), kinds))
+show_frontier()

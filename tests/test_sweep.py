@@ -1,0 +1,107 @@
+"""A sweep: which cells there are, what each says of itself, and that a broken-off one goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import explorer
+from explorer import checkpoints, cli, scoreboard, sweep
+from explorer.settings import Settings
+
+SMALL = ["--dataset", "digits", "--hidden", "16", "--epochs", "2", "--batch-size", "64", "--samples", "60"]
+
+
+def run(capsys: pytest.CaptureFixture[str], out: Path, *more: str) -> list[dict[str, Any]]:
+    options = [*SMALL, "--betas", "0,4", "--latent-dims", "3", "--seeds", "1", "--json", "--out", str(out), *more]
+    cli.main(["sweep", *options])
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_grid_has_an_ae_beside_every_curve_and_whole_curves_first() -> None:
+    cells = sweep.grid(Settings(), betas=[0, 1, 1], latent_dims=[2, 16], seeds=2)
+    assert [cell.name for cell in cells[:6]] == [
+        "mnist-ae-2-seed0",
+        "mnist-vae-2-beta0-seed0",
+        "mnist-vae-2-beta1-seed0",
+        "mnist-ae-16-seed0",
+        "mnist-vae-16-beta0-seed0",
+        "mnist-vae-16-beta1-seed0",
+    ]
+    assert len({cell.name for cell in cells}) == len(cells) == 12
+
+
+@pytest.mark.parametrize("empty", [{"betas": []}, {"latent_dims": []}, {"seeds": 0}])
+def test_a_grid_of_nothing_is_told(empty: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="A sweep needs at least one beta"):
+        sweep.grid(Settings(), **{"betas": [1.0], "latent_dims": [2], "seeds": 1, **empty})
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three cells."""
+    out = tmp_path_factory.mktemp("swept")
+    cli.main(["sweep", *SMALL, "--betas", "0,4", "--latent-dims", "3", "--seeds", "1", "--out", str(out)])
+    return out
+
+
+def test_each_cell_says_what_it_is_and_was_measured(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = run(capsys, swept)
+    assert [(line["cell"]["model"], line["cell"]["beta"]) for line in lines] == [("ae", 0), ("vae", 0), ("vae", 4)]
+    for line in lines:
+        assert set(line) == {"cell", "recon", "kl", "measures"}
+        assert len(line["measures"]) == scoreboard.COUNT
+        assert line["cell"]["hidden"] == [16]
+    ae, free, dear = lines
+    assert ae["kl"] == 0
+    assert free["kl"] > dear["kl"] > 0
+    assert free["recon"] < dear["recon"]
+
+
+def test_a_cell_is_a_model_like_any_other(swept: Path) -> None:
+    folder = swept / "digits-vae-3-beta4-seed0"
+    model = explorer.load(folder)
+    assert model.card.beta == 4
+    assert model.card.test_recon_sampled == json.loads((folder / sweep.CELL).read_bytes())["recon"]
+    assert scoreboard.load(folder).about["weights_sha256"] == model.card.sha256
+
+
+def test_cells_that_are_done_are_not_done_again_and_others_are(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def weights() -> dict[str, int]:
+        return {path.parent.name: path.stat().st_mtime_ns for path in swept.glob(f"*/{checkpoints.WEIGHTS}")}
+
+    before, lines = weights(), run(capsys, swept)
+    assert weights() == before
+    (swept / "digits-vae-3-beta0-seed0" / sweep.CELL).unlink()
+    again = run(capsys, swept)
+    assert [name for name in before if weights()[name] != before[name]] == ["digits-vae-3-beta0-seed0"]
+    figures = {line["cell"]["beta"]: line["recon"] for line in lines if line["cell"]["model"] == "vae"}
+    assert figures == {line["cell"]["beta"]: line["recon"] for line in again if line["cell"]["model"] == "vae"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--betas", "a"], "--betas must be numbers with commas, such as 1,4, got 'a'"),
+        (["--betas=-1"], "beta must be a number of at least 0"),
+        (["--betas", "nan"], "beta must be a number of at least 0"),
+        (["--latent-dims", "2,1000"], "latent_dim must be between 1 and 64"),
+        (["--latent-dims", "2.5"], "--latent-dims must be numbers with commas"),
+        (["--seeds", "0"], "A sweep needs at least one beta"),
+        (["--epochs", "0"], "epochs must be at least 1"),
+        (["--backend", "cloud"], "invalid choice"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sweep", *SMALL, *options, "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "out").exists()
