@@ -10,14 +10,13 @@ import numpy as np
 
 from explorer import scoreboard
 from explorer.frontier import Frontier, mean
-from explorer.scoreboard import DISTRIBUTIONS, MEASURES, Figure, Scoreboard
+from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, MEASURES, Figure, Scoreboard
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 ACCENTS = {"ae": "#c04a12", "vae": "#1a67ab"}
 SHORT = {"prior": "N(0, I)", "gaussian": "Gaussian", "mixture": "mixture", "box": "box"}
-SHARES = ("precision", "recall", "density", "coverage", "accepted", "holes")
 GAP = 2
 
 
@@ -32,59 +31,40 @@ def contact_sheet(images: np.ndarray) -> np.ndarray:
     return sheet[:, :, 0] if channels == 1 else sheet
 
 
-def by_distribution(boards: Sequence[Scoreboard], names: Sequence[str], kinds: Sequence[str]) -> go.Figure:
-    """The Fréchet distance (a log axis) and the shares from each distribution, with intervals, ceiling and floor."""
-    from plotly.subplots import make_subplots
-
-    measures = ("frechet", *SHARES)
-    figure = make_subplots(rows=1, cols=len(measures), subplot_titles=[MEASURES[name].title for name in measures])
-    for column, measure in enumerate(measures, start=1):
-        for i, (board, name, kind) in enumerate(zip(boards, names, kinds)):
-            add_points(figure, column, board, measure, name=name, kind=kind, place=i)
-        add_controls(figure, column, boards[0], measure)
-    figure.update_yaxes(type="log", col=1, row=1)
-    return plain(figure, height=260)
-
-
-def add_points(
-    figure: go.Figure, column: int, board: Scoreboard, measure: str, *, name: str, kind: str, place: int
-) -> None:
-    """One model's values of a measure, from each distribution."""
+def by_distribution(
+    boards: Sequence[Scoreboard], names: Sequence[str], kinds: Sequence[str], measure: str
+) -> go.Figure:
+    """A measure of completeness from each distribution, with intervals; the first model circles, the second diamonds,
+    the ceiling a dotted line, the floor a dashed one."""
     import plotly.graph_objects as go
 
-    found = [(where, board.get(measure, where)) for where in DISTRIBUTIONS]
-    there = [(where, one) for where, one in found if one is not None and one.value is not None]
-    values = [float(one.value or 0) for _, one in there]
-    figure.add_trace(
-        go.Scatter(
-            x=[SHORT[where] for where, _ in there],
-            y=values,
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [(one.high or value) - value for (_, one), value in zip(there, values)],
-                "arrayminus": [
-                    value - (value if one.low is None else one.low) for (_, one), value in zip(there, values)
-                ],
-            },
-            mode="markers",
-            name=name,
-            legendgroup=name,
-            showlegend=column == 1,
-            marker={"color": ACCENTS[kind], "size": 9, "symbol": ("circle", "diamond")[place]},
-        ),
-        row=1,
-        col=column,
-    )
-
-
-def add_controls(figure: go.Figure, column: int, board: Scoreboard, measure: str) -> None:
-    """Lines for what real images and what noise reach."""
-    one = board.get(measure, "prior")
+    figure = go.Figure()
+    for board, name, kind, symbol in zip(boards, names, kinds, ("circle", "diamond")):
+        found = [(where, board.get(measure, where)) for where in DISTRIBUTIONS]
+        there = [(where, one, one.value) for where, one in found if one is not None and one.value is not None]
+        figure.add_trace(
+            go.Scatter(
+                x=[SHORT[where] for where, _, _ in there],
+                y=[value for _, _, value in there],
+                error_y={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [(value if one.high is None else one.high) - value for _, one, value in there],
+                    "arrayminus": [value - (value if one.low is None else one.low) for _, one, value in there],
+                },
+                mode="markers",
+                name=name,
+                marker={"color": ACCENTS[kind], "size": 9, "symbol": symbol},
+            )
+        )
+    one = boards[0].get(measure, "prior")
     for which, dash in (("ceiling", "dot"), ("floor", "dash")):
         value = getattr(one, which) if one else None
         if value is not None and (value > 0 or measure != "frechet"):
-            figure.add_hline(value, line={"dash": dash, "width": 1, "color": "#808890"}, row=1, col=column)
+            figure.add_hline(value, line={"dash": dash, "width": 1, "color": "#808890"})
+    figure.update_yaxes(type="log" if measure == "frechet" else "linear")
+    figure.update_layout(title={"text": MEASURES[measure].title, "font": {"size": 14}}, showlegend=False)
+    return plain(figure, height=230)
 
 
 def kl_per_dim(values: dict[str, list[float]]) -> go.Figure:
@@ -213,23 +193,32 @@ def plain(figure: go.Figure, *, height: int) -> go.Figure:
 # ---- the report
 
 
+def legend(names: Sequence[str]) -> str:
+    """What the marks in by_distribution are."""
+    return f"Circles: {names[0]}. Diamonds: {names[1]}. Dotted line: ceiling. Dashed line: floor. Bars: 95 % intervals."
+
+
 def report(boards: Sequence[Scoreboard], names: Sequence[str], kinds: Sequence[str]) -> str:
     """One page that needs nothing else: verdict, table, figure, and how it was made."""
     by_kind = dict(zip(kinds, boards))
     said = scoreboard.verdict(by_kind["ae"], by_kind["vae"]) if set(by_kind) == {"ae", "vae"} else ""
-    chart = by_distribution(boards, names, kinds)
+    charts = [by_distribution(boards, names, kinds, measure) for measure in DISTRIBUTED]
     made = "".join(
         f"<li>{html.escape(name)}: {html.escape(str(board.about))}</li>" for name, board in zip(names, boards)
     )
     heads = "".join(f"<th>{html.escape(text)}</th>" for text in ("What", *names, "Ceiling", "Floor", "Note"))
     rows = "".join(report_row(boards, figure) for figure in boards[0].figures)
-    drawn = chart.to_html(full_html=False, include_plotlyjs=True)
+    drawn = "".join(
+        f'<div class="chart">{chart.to_html(full_html=False, include_plotlyjs=i == 0)}</div>'
+        for i, chart in enumerate(charts)
+    )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Latent Explorer: measures</title>'
         "<style>body{font:15px system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem}"
         "table{border-collapse:collapse}td,th{padding:.25rem .6rem;border-bottom:1px solid #ccc;text-align:left}"
-        "</style>"
+        ".chart{display:inline-block;width:15rem}</style>"
         f"<h1>{html.escape(' and '.join(names))}</h1><p>{html.escape(said)}</p>{drawn}"
+        f"<p>{html.escape(legend(names))}</p>"
         "<p>In brackets: 95 % intervals. Ceiling: what real held-out images reach. Floor: noise.</p>"
         f"<table><tr>{heads}</tr>{rows}</table><h2>How it was made</h2><ul>{made}</ul></html>"
     )

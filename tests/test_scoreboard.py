@@ -185,12 +185,12 @@ def test_a_contact_sheet_has_a_row_for_each_of_the_three() -> None:
     assert (sheet == 255).sum() == 30
 
 
-def test_the_chart_has_both_models_at_every_distribution(whole: Scoreboard) -> None:
-    chart = figures.by_distribution([whole, whole], ["left", "right"], ["ae", "vae"])
-    traces = [trace for trace in chart.data if trace.mode == "markers"]
-    assert len(traces) == 2 * len(DISTRIBUTED)
-    assert {trace.marker.color for trace in traces if trace.name == "left"} == {figures.ACCENTS["ae"]}
-    assert all(list(trace.y) == [0.5] * 4 for trace in traces)
+def test_a_chart_has_both_models_at_every_distribution(whole: Scoreboard) -> None:
+    for measure in DISTRIBUTED:
+        left, right = figures.by_distribution([whole, whole], ["left", "right"], ["ae", "vae"], measure).data
+        assert (left.name, left.marker.color, right.marker.color) == ("left", *figures.ACCENTS.values())
+        assert left.marker.symbol != right.marker.symbol
+        assert list(left.y) == [0.5] * 4
 
 
 def test_the_report_is_one_page_that_asks_nobody_for_anything(whole: Scoreboard) -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from explorer import atlas, catalogue, figures, frontier, measurings, scoreboard, visitors
 from explorer.files import DamagedFile
-from explorer.scoreboard import DISTRIBUTIONS, MEASURES, Figure, Scoreboard
+from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, MEASURES, Figure, Scoreboard
 
 SIDES = ("left", "right")
 GROUPS = ("Completeness", "Continuity", "Prior mismatch", "Price")
@@ -92,7 +92,7 @@ def show_group(shown: Shown, group: str, distribution: str) -> None:
             **{head: scoreboard.text_of(one) for head, one in zip(shown.heads, pair)},
             "Ceiling": end(pair, "ceiling"),
             "Floor": end(pair, "floor"),
-            "In words": " ".join([MEASURES[name].means, *against_noise(pair, shown.heads)]),
+            "In words": " ".join([*against_noise(pair, shown.heads), MEASURES[name].means]),
         }
         for name, pair in rows
     ]
@@ -109,8 +109,10 @@ def show_group(shown: Shown, group: str, distribution: str) -> None:
 
 
 def against_noise(pair: list[Figure | None], heads: list[str]) -> list[str]:
-    """A sentence for each model that noise outdoes: then this measure alone proves nothing."""
-    return [f"Noise scores better than {head}." for one, head in zip(pair, heads) if one and one.beaten_by_noise]
+    """A sentence for each model that the floor outdoes: then this measure alone proves nothing."""
+    floor = {"mmd": "Codes all in one place score", "energy": "Codes all in one place score"}
+    worse = [(one, head) for one, head in zip(pair, heads) if one and one.beaten_by_noise]
+    return [f"{floor.get(one.measure, 'Noise scores')} no worse than {head}." for one, head in worse]
 
 
 def unlike(names: list[str]) -> list[str]:
@@ -220,10 +222,18 @@ def show(shown: Shown) -> None:
     for group in GROUPS:
         show_group(shown, group, str(distribution))
         if group == "Completeness":
-            chart = figures.by_distribution(shown.boards, shown.heads, shown.kinds)
-            st.plotly_chart(chart, width="stretch", config=STILL)
+            show_distributions(shown)
     show_kl(shown)
     downloads(shown)
+
+
+def show_distributions(shown: Shown) -> None:
+    """The completeness of both from every distribution."""
+    with st.container(horizontal=True):
+        for measure in DISTRIBUTED:
+            chart = figures.by_distribution(shown.boards, shown.heads, shown.kinds, measure)
+            st.plotly_chart(chart, width=172, config=STILL, key=f"from each {measure}")
+    st.caption(figures.legend(shown.heads))
 
 
 def show_kl(shown: Shown) -> None:
