@@ -1,25 +1,44 @@
-"""Make pretrained/frontier/: what beta trades, from a sweep over it.
+"""Make pretrained/frontier/ and pretrained/dial/: what beta trades, from a sweep over it, and models to see it on.
 
     python scripts/make_frontier.py --root FOLDER_WITH_THE_FULL_SETS --work FOLDER
 
 The cells are kept in --work, where a sweep that was broken off goes on. 10 betas from 0 to collapse and an AE, at 2 and
 16 dimensions, 3 seeds each; a network half as wide as the shipped models', so that its models are small enough to ship.
+The dial has the VAEs of the first seed, each with its card and atlas (float16 decoder, 2,000 images, no UMAP),
+without the encoder.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
-from explorer import frontier, sweep
-from explorer.checkpoints import PRETRAINED
+from explorer import atlas, frontier, sweep, world
+from explorer.checkpoints import CARD, PRETRAINED
+from explorer.files import write_whole
+from explorer.loaded import Model
 from explorer.settings import Settings
 
 BETAS = (0.0, 0.01, 0.1, 0.3, 1.0, 2.0, 4.0, 10.0, 20.0, 50.0)
 BASE = Settings(dataset="mnist", hidden=(256, 128), epochs=10, batch_size=128)
-SAMPLES = 2000
+SAMPLES, SHOWN = 2000, 2000
+
+
+def make_dial(cells: Sequence[sweep.Cell], work: Path) -> None:
+    """An atlas and a card for each VAE of the first seed."""
+    images, labels = world.held_out(BASE.dataset)
+    for cell in tqdm(cells, unit="atlas"):
+        if cell.model == "vae" and cell.settings.seed == BASE.seed:
+            folder = PRETRAINED / "dial" / cell.name
+            model = Model.load(work / cell.name)
+            order = np.arange(cell.settings.latent_dim)  # the sweep has numbered them by activity
+            made = atlas.build(model, images[:SHOWN], labels[:SHOWN], order=order, with_umap=False)
+            atlas.save(made, folder, images_folder=PRETRAINED / "dial")
+            write_whole(folder / CARD, (work / cell.name / CARD).read_bytes())
 
 
 def main() -> None:
@@ -31,6 +50,7 @@ def main() -> None:
     records = sweep.run(cells, options.work, root=options.root, samples=SAMPLES, at_once=sweep.cores())
     found = frontier.collect(tqdm(records, total=len(cells), unit="cell"))
     frontier.save(PRETRAINED / "frontier" / f"{BASE.dataset}.json", found)
+    make_dial(cells, options.work)
 
 
 if __name__ == "__main__":

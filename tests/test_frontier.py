@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from explorer import figures, frontier
-from explorer.checkpoints import PRETRAINED
 from explorer.files import DamagedFile
 from explorer.frontier import Frontier
-
-SHIPPED = PRETRAINED / "frontier" / "mnist.json"
 
 
 def cell(
@@ -100,39 +96,3 @@ def test_the_charts_have_a_point_for_each_beta(found: Frontier) -> None:
     assert list(two.x) == [figures.ZERO, 1.0]
     assert list(two.error_y.array) == [0.5, 0.5]
     assert list(beta.layout.xaxis.ticktext) == ["0", "1"]
-
-
-# ---- the one that ships
-
-
-@pytest.fixture(scope="module")
-def shipped() -> Frontier:
-    return frontier.load(SHIPPED)
-
-
-def test_the_shipped_frontier_goes_from_an_ae_with_noise_to_collapse_with_three_seeds(shipped: Frontier) -> None:
-    assert shipped.latent_dims == (2, 16)
-    for d in shipped.latent_dims:
-        betas = shipped.betas(d)
-        assert betas[0] == 0
-        assert all(len(shipped.of("vae", d, beta)) >= 3 for beta in betas)
-        assert len(shipped.of("ae", d)) >= 3
-        last = frontier.mean(shipped.of("vae", d, betas[-1]), "kl")
-        assert last
-        assert last[2] < 0.5
-
-
-def test_more_beta_buys_less_rate_with_more_distortion(shipped: Frontier) -> None:
-    for d in shipped.latent_dims:
-        for what, sign in (("kl", -1), ("recon", 1)):
-            means = [frontier.mean(shipped.of("vae", d, beta), what) for beta in shipped.betas(d) if beta >= 0.1]
-            values = [sign * each[0] for each in means if each]
-            assert all(after > before - 0.5 for before, after in pairwise(values)), (d, what, values)
-
-
-def test_without_kl_the_codes_are_far_from_the_prior_and_with_it_they_are_near(shipped: Frontier) -> None:
-    for d in shipped.latent_dims:
-        free, usual = (frontier.mean(shipped.of("vae", d, beta), "mmd/prior") for beta in (0.0, 1.0))
-        assert free
-        assert usual
-        assert free[1] > 10 * usual[2]
