@@ -12,7 +12,7 @@ from explorer import atlas, checkpoints
 from explorer.files import DamagedFile, read_record
 
 JUDGES = "classifiers"
-OTHERS = (JUDGES, "frontier")  # folders beside the models that are none
+OTHERS = (JUDGES, "frontier", "dial")  # folders beside the models that are none
 JUDGE_FORMAT, JUDGE_SMALL_SIDE = 1, 16  # as in explorer.classifier, which needs torch
 
 

@@ -8,8 +8,8 @@ const fetched = new Map();
 /** @type {Map<string, any>} */
 const ready = new Map();
 
-/** One part's tensors. A failed fetch is forgotten, so that it can be tried again. */
-function part(url, base) {
+/** The tensors of one file. A failed fetch is forgotten, so that it can be tried again. */
+export function part(url, base) {
   if (!fetched.has(url)) {
     const pending = fetchPart(new URL(url, base)).catch((error) => {
       fetched.delete(url);
@@ -54,6 +54,11 @@ export async function loadAtlas(model, base) {
   atlas.imagesHere.catch(() => {}); // told by whoever waits for them
   ready.set(model.name, atlas);
   return atlas;
+}
+
+/** Have a VAE's posteriors fetched: atlas.logvar [N, d]. Few ask for them. */
+export async function loadPosterior(atlas, base) {
+  atlas.logvar ??= (await part(atlas.model.parts.posterior.url, base)).logvar.data;
 }
 
 /**

@@ -12,23 +12,14 @@
  */
 
 /**
- * @param {Array<Record<string, any>>} layers  steps by kind: linear, relu, unflatten, conv_transpose, sigmoid
+ * @param {Array<Record<string, any>>} layers  by kind: those of MAKERS, and sigmoid
  * @param {Record<string, Tensor>} weights
  * @returns {Decoder}
  */
 export function makeDecoder(layers, weights) {
   const latentDim = weights[layers[0].weight].shape[1];
-  let shape = [latentDim];
-  const steps = [];
-  for (const layer of layers) {
-    if (layer.kind === 'sigmoid') continue;
-    if (!MAKERS[layer.kind]) throw new Error(`A decoder layer is of an unknown kind: ${layer.kind}`);
-    const made = MAKERS[layer.kind](layer, weights, shape);
-    shape = made.shape;
-    if (made.step) steps.push(made.step);
-  }
+  const { shape, run: logits } = chain(layers.filter(({ kind }) => kind !== 'sigmoid'), weights, [latentDim]);
   const x_hat = new Float64Array(shape.reduce((a, b) => a * b));
-  const logits = (z) => steps.reduce((values, step) => step(values), z);
   const decode = (z) => {
     const values = logits(z);
     for (let i = 0; i < x_hat.length; i++) x_hat[i] = 1 / (1 + Math.exp(-values[i]));
@@ -37,7 +28,26 @@ export function makeDecoder(layers, weights) {
   return { latentDim, shape, logits, decode };
 }
 
-const MAKERS = {
+/**
+ * Layers one after another.
+ * @param {Array<Record<string, any>>} layers
+ * @param {Record<string, Tensor>} weights
+ * @param {number[]} shape  of what goes in
+ * @param {Record<string, Function>} makers  by kind of layer
+ * @returns {{shape: number[], run: (values: ArrayLike<number>) => Float64Array}} shape: of what comes out
+ */
+export function chain(layers, weights, shape, makers = MAKERS) {
+  const steps = [];
+  for (const layer of layers) {
+    if (!makers[layer.kind]) throw new Error(`A layer is of an unknown kind: ${layer.kind}`);
+    const made = makers[layer.kind](layer, weights, shape);
+    shape = made.shape;
+    if (made.step) steps.push(made.step);
+  }
+  return { shape, run: (values) => steps.reduce((given, step) => step(given), values) };
+}
+
+export const MAKERS = {
   linear(layer, weights) {
     const { data: w, shape: [outputs, inputs] } = weights[layer.weight];
     const bias = weights[layer.bias].data;

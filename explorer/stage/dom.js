@@ -68,7 +68,8 @@ export function choice(label, options, chosen, onChoose, shortLabel = null) {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    const next = buttons[(buttons.indexOf(event.target) + step + buttons.length) % buttons.length];
+    const open = buttons.filter((button) => !button.disabled);
+    const next = open[(open.indexOf(event.target) + step + open.length) % open.length];
     next.focus();
     next.click();
   });
@@ -77,8 +78,14 @@ export function choice(label, options, chosen, onChoose, shortLabel = null) {
     button.setAttribute('aria-checked', String(on));
     button.tabIndex = on ? 0 : -1;
   });
+  /** why: what a choice that cannot be made says about it, or null if it can. */
+  const bar = (value, why) => {
+    const button = buttons.find(({ dataset }) => dataset.value === value);
+    button.disabled = why !== null;
+    button.title = why ?? '';
+  };
   show(chosen);
-  return { element: h('div', { class: 'switch' }, h('span', { class: 'label', 'data-short': shortLabel }, label), group), show };
+  return { element: h('div', { class: 'switch' }, h('span', { class: 'label', 'data-short': shortLabel }, label), group), show, bar };
 }
 
 /**
@@ -107,16 +114,18 @@ export function strip(className, canvases, onChoose) {
 
 const SVG = 'http://www.w3.org/2000/svg';
 
+/** Make an element of a drawing. */
+export function svg(tag, attributes) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
 /** A small drawing of one shape, stretched to whatever place the styles give it; screen readers pass it by. */
 export function svgShape(width, height, tag, attributes) {
-  const svg = document.createElementNS(SVG, 'svg');
-  svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
-  svg.setAttribute('preserveAspectRatio', 'none');
-  svg.setAttribute('aria-hidden', 'true');
-  const shape = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) shape.setAttribute(name, value);
-  svg.append(shape);
-  return svg;
+  const drawing = svg('svg', { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' });
+  drawing.append(svg(tag, attributes));
+  return drawing;
 }
 
 /** Round for the eye: three significant digits, no exponent in the usual range. */

@@ -63,6 +63,27 @@ export function badge(context, text, [x, y], ink, paper, font) {
   context.fillText(text, x, y + 4);
 }
 
+/** Thin slanted lines of a colour, to fill with. */
+export function hatch(context, colour) {
+  const tile = document.createElement('canvas');
+  tile.width = tile.height = 8;
+  const lines = tile.getContext('2d');
+  lines.strokeStyle = colour;
+  lines.globalAlpha = 0.5;
+  for (const shift of [-8, 0, 8]) {
+    lines.moveTo(shift - 1, 9);
+    lines.lineTo(shift + 9, -1);
+  }
+  lines.stroke();
+  return context.createPattern(tile, 'repeat');
+}
+
+/** The axes of a covariance [xx, xy; xy, yy]: standard deviations along them, and how the long one is turned. */
+export function ellipseOf(xx, xy, yy) {
+  const mean = (xx + yy) / 2, apart = Math.hypot((xx - yy) / 2, xy);
+  return { long: Math.sqrt(mean + apart), wide: Math.sqrt(Math.max(0, mean - apart)), degrees: (Math.atan2(2 * xy, xx - yy) / 2) * (180 / Math.PI) };
+}
+
 const STEPS = 4; // places a disc can have within a pixel, each way
 
 /**

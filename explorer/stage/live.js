@@ -93,7 +93,7 @@ export class Live {
       random: () => { const { atlas } = this.panels[side]; this.setCode(side, Float64Array.from({ length: atlas.d }, (_, dim) => valueAt(atlas, dim, Math.random())), { pin: true }); },
       axes: (axes) => { this.axes = axes; this.showViews(); },
       problem: (text) => this.notices.say(text, { brief: true }),
-      model: () => {}, mark: () => {}, end: () => {}, beforePress: () => {}, undoPress: () => this.release(),
+      model: () => {}, mark: () => {}, end: () => {}, beforePress: () => {}, undoPress: () => this.release(), seen: () => {},
     };
   }
 

@@ -2,34 +2,39 @@
  * One latent map: points, axes, marks, and what part of the plane is seen. It draws what it is given; gestures on it are
  * told in the plane's own units, and what they mean is not its business.
  *
- * Three canvases lie on one another: what is behind the points, the points, and the marks that move (probe, path).
+ * Three canvases lie on one another: what is behind the points, the points, and the marks that move (probe, path); below
+ * the marks the ellipses.
  */
 
-import { h } from './dom.js';
-import { badge, DotLayer, extent, label, outline, rgbOf, ring, stroke, ticks } from './draw.js';
+import { h, svg } from './dom.js';
+import { badge, DotLayer, ellipseOf, extent, hatch, label, outline, rgbOf, ring, stroke, ticks } from './draw.js';
 import { listenTo } from './gestures.js';
 
 const MARGIN = { left: 34, right: 8, top: 8, bottom: 20 };
 const TOUCH_PX = 7;
 const MARK_PX = 13;
+const WITHIN_1D = 1.96, WITHIN_2D = 2.4477; // standard deviations that hold 95 % of a Gaussian
 const MAX_ZOOM = 60, MIN_ZOOM = 0.25;
 
 export class LatentMap {
   /**
-   * @param {{name: string, hint: string, on: Record<string, Function>}} options  on: see gestures.js
+   * @param {{name: string, hint: string, on: Record<string, Function>}} options  on: see gestures.js;
+   *     and on.seen() when it was drawn, perhaps another part of the plane than before
    */
   constructor({ name, hint, on }) {
     this.behind = h('canvas', { 'aria-hidden': 'true' });
     this.points = h('canvas', { 'aria-hidden': 'true' });
+    this.ellipses = svg('svg', { class: 'ellipses', 'aria-hidden': 'true' });
     this.marks = h('canvas', { 'aria-hidden': 'true' });
     const button = (text, label, factor) =>
       h('button', { type: 'button', 'aria-label': label, title: label, tabindex: -1, onclick: () => this.zoomBy(factor) }, text);
     this.element = h('div', { class: 'map', role: 'application', tabindex: 0, 'aria-label': name, 'aria-description': hint },
-      this.behind, this.points, this.marks,
+      this.behind, this.points, this.ellipses, this.marks,
       h('div', { class: 'zoom' }, button('+', 'Zoom in', 1.5), button('−', 'Zoom out', 1 / 1.5), button('⟲', 'Show all', 0)));
     this.view = null;
-    this.state = { selectedClass: null, colours: [], labels: null, names: [], grid: null, marks: {} };
+    this.state = { selectedClass: null, colours: [], labels: null, names: [], grid: null, field: null, ellipses: [], marks: {} };
     this.frame = 0;
+    this.on = on;
     listenTo(this, on);
     this.watcher = new ResizeObserver(() => this.resize());
     this.watcher.observe(this.element);
@@ -57,7 +62,7 @@ export class LatentMap {
     this.resetZoom();
   }
 
-  /** Change what is drawn: selectedClass, colours, labels, names, grid. */
+  /** Change what is drawn: selectedClass, colours, labels, names, grid, field (see overlay.js). */
   set(patch) {
     Object.assign(this.state, patch);
     this.draw();
@@ -67,6 +72,13 @@ export class LatentMap {
   setMarks(patch) {
     Object.assign(this.state.marks, patch);
     this.drawMarks();
+  }
+
+  /** @param {Array<{x: number, y: number, covariance: [number, number, number]}>} ellipses  in the plane's units */
+  setEllipses(ellipses) {
+    if (!ellipses.length && !this.state.ellipses.length) return;
+    this.state.ellipses = ellipses;
+    this.drawEllipses();
   }
 
   // --- plane and pixels -------------------------------------------------------------------------------------------
@@ -116,6 +128,13 @@ export class LatentMap {
     return [cx + (x - this.zoom.x) / ux, cy - (y - this.zoom.y) / uy];
   }
 
+  /** The part of the plane within the axes, and how large it is in pixels. */
+  sight() {
+    const [left, bottom] = this.toPlane(MARGIN.left, this.height - MARGIN.bottom);
+    const [right, top] = this.toPlane(this.width - MARGIN.right, MARGIN.top);
+    return { left, right, bottom, top, wide: this.width - MARGIN.left - MARGIN.right, high: this.height - MARGIN.top - MARGIN.bottom };
+  }
+
   resize() {
     const { clientWidth, clientHeight } = this.element;
     if (!clientWidth || !clientHeight) return;
@@ -142,12 +161,15 @@ export class LatentMap {
     if (!this.view || !this.width) return;
     this.drawBehind();
     this.drawPoints();
+    this.drawEllipses();
     this.drawMarks();
+    this.on.seen();
   }
 
   drawBehind() {
     const context = this.clear(this.behind);
-    const { grid } = this.state;
+    const { grid, field } = this.state;
+    if (field) this.drawField(context, field);
     if (grid) {
       const [left, bottom] = this.toPixels(0, 0), [right, top] = this.toPixels(1, 1);
       context.drawImage(grid.sprite, left, top, right - left, bottom - top);
@@ -155,13 +177,28 @@ export class LatentMap {
     this.drawAxes(context);
   }
 
+  /** A layer within the axes: its colours run into one another, and what is beyond its scale is hatched. */
+  drawField(context, { bounds, sprite, columns, rows, runs }) {
+    const [left, bottom] = this.toPixels(bounds.left, bounds.bottom), [right, top] = this.toPixels(bounds.right, bounds.top);
+    const wide = (right - left) / columns, high = (bottom - top) / rows;
+    context.save();
+    context.beginPath();
+    context.rect(MARGIN.left, MARGIN.top, this.width - MARGIN.left - MARGIN.right, this.height - MARGIN.top - MARGIN.bottom);
+    context.clip();
+    context.drawImage(sprite, left, top, right - left, bottom - top);
+    context.beginPath();
+    for (const [i, j, length] of runs) context.rect(left + i * wide, top + j * high, length * wide, high);
+    context.fillStyle = hatch(context, getComputedStyle(this.element).backgroundColor);
+    context.fill();
+    context.restore();
+  }
+
   drawAxes(context) {
     const style = getComputedStyle(this.element);
     context.font = `11px ${style.fontFamily}`;
     context.fillStyle = context.strokeStyle = style.color;
     context.lineWidth = 1;
-    const [left, bottom] = this.toPlane(MARGIN.left, this.height - MARGIN.bottom);
-    const [right, top] = this.toPlane(this.width - MARGIN.right, MARGIN.top);
+    const { left, right, bottom, top } = this.sight();
     const across = ticks(left, right, this.width / 90).map((value) => [value, this.toPixels(value, 0)[0]]);
     const up = this.view.lanes ? [] : ticks(bottom, top, this.height / 70).map((value) => [value, this.toPixels(0, value)[1]]);
     context.globalAlpha = 0.1;
@@ -173,10 +210,19 @@ export class LatentMap {
     context.textAlign = 'right';
     if (this.view.lanes) this.drawLaneNames(context);
     else for (const [value, py] of up) context.fillText(label(value), MARGIN.left - 4, py + 4);
-    context.fillText(this.view.names[0], this.width - MARGIN.right, this.height - MARGIN.bottom - 4);
+    this.drawAxisName(context, this.view.names[0], this.width - MARGIN.right, this.height - MARGIN.bottom - 4);
     context.textAlign = 'left';
-    context.fillText(this.view.names[1], MARGIN.left + 4, MARGIN.top + 12);
+    this.drawAxisName(context, this.view.names[1], MARGIN.left + 4, MARGIN.top + 12);
     context.globalAlpha = 1;
+  }
+
+  /** With a rim, so that it can be read on a layer. */
+  drawAxisName(context, name, px, py) {
+    context.lineWidth = 3;
+    context.lineJoin = 'round';
+    context.strokeStyle = getComputedStyle(this.element).backgroundColor;
+    context.strokeText(name, px, py);
+    context.fillText(name, px, py);
   }
 
   drawLaneNames(context) {
@@ -237,6 +283,19 @@ export class LatentMap {
       view.middles.set(c, [median(view.x), median(view.y)]);
     }
     return view.middles.get(c);
+  }
+
+  drawEllipses() {
+    if (!this.view || !this.width) return;
+    this.ellipses.replaceChildren(...this.state.ellipses.map(({ x, y, covariance }) => this.ellipseAt(this.toPixels(x, y), covariance)));
+  }
+
+  /** 95 % of a Gaussian: an ellipse, or on a strip a bar. */
+  ellipseAt([px, py], [xx, xy, yy]) {
+    const [ux, uy] = this.unit();
+    if (this.view.lanes) return svg('rect', { x: px - (WITHIN_1D * Math.sqrt(xx)) / ux, y: py - 2, width: (2 * WITHIN_1D * Math.sqrt(xx)) / ux, height: 4 });
+    const { long, wide, degrees } = ellipseOf(xx / ux ** 2, -xy / (ux * uy), yy / uy ** 2);
+    return svg('ellipse', { cx: px, cy: py, rx: WITHIN_2D * long, ry: WITHIN_2D * wide, transform: `rotate(${degrees} ${px} ${py})` });
   }
 
   drawMarks() {

@@ -5,9 +5,11 @@
 
 import { atlasHere, loadAtlas } from './atlas.js';
 import { h, setText } from './dom.js';
+import { makeEllipses } from './ellipses.js';
 import { makeGrid } from './grid.js';
 import { makeInspect } from './inspect.js';
 import { codeAtQuantile, codeOf, link, meanCode, nearestCode, valueAt } from './latent.js';
+import { makeOverlay } from './overlay.js';
 import { makeAddress, makeNotices } from './page.js';
 import { classColours, isDark } from './palette.js';
 import { Panel } from './panel.js';
@@ -50,6 +52,8 @@ export class Stage {
 
   build() {
     this.panels = Object.fromEntries(SIDES.map((side) => [side, new Panel({ side, on: this.panelEvents(side) })]));
+    this.overlay = makeOverlay({ slices: this.slices, base: this.base, datasets: this.catalogue.datasets, panels: this.panels });
+    this.ellipses = makeEllipses({ base: this.base, panels: this.panels, onProblem: (text) => this.notices.say(text, { brief: true }) });
     this.samples = makeSamples({
       slices: this.slices,
       onSeed: (seed) => this.change({ seed }),
@@ -68,7 +72,9 @@ export class Stage {
       data: (data) => this.choosePair({ data }),
       d: (d) => this.choosePair({ d }),
       view: (view) => this.change({ view }),
-      behind: (behind) => this.change({ behind }),
+      behind: (behind) => this.change({ behind, ...(behind === 'grid' ? { layer: 'none' } : {}) }),
+      layer: (layer) => this.change({ layer, ...(layer !== 'none' && this.state.behind === 'grid' ? { behind: 'nothing' } : {}) }),
+      ellipses: (ellipses) => this.change({ ellipses }),
     });
     this.bridge = makeBridge({ onLink: () => this.toggleLink(), onPin: () => this.setPinned(this.state.z === null) });
     this.legend = makeLegend({ onClass: (chosen) => this.change({ class: chosen }) });
@@ -76,7 +82,7 @@ export class Stage {
     this.host.replaceChildren(
       h('header', { class: 'top' }, h('h1', {}, 'Latent ', h('span', { class: 'ae-ink' }, 'Ex'), h('span', { class: 'vae-ink' }, 'plorer')),
         h('p', {}, 'Move over a map: every point is a code, and both decoders answer. Press to hold the probe. Can you find a hole?'), this.legend.element),
-      this.switches.element, this.notices.element,
+      this.switches.element, this.overlay.element, this.ellipses.element, this.notices.element,
       h('div', { class: 'panels' }, this.panels.left.element, this.bridge.element, this.panels.right.element),
       h('div', { class: 'blocks' }, this.samples.element, this.walk.element, this.inspect.element),
       makeWords(), this.spoken);
@@ -98,6 +104,7 @@ export class Stage {
       mean: () => this.setCode(side, meanCode(this.panels[side].atlas), { pin: true }),
       random: () => this.randomCode(side),
       problem: (text) => this.notices.say(text, { brief: true }),
+      seen: () => this.overlay.soon(),
     };
   }
 
@@ -159,7 +166,7 @@ export class Stage {
     this.walk.stop();
     this.walk.showModels(this.described());
     this.restoreProbe();
-    this.show(['view', 'axes', 'class', 'behind', 'seed', 'image', 'a', 'b', 'walk', 'link']);
+    this.show(['view', 'axes', 'class', 'behind', 'layer', 'ellipses', 'seed', 'image', 'a', 'b', 'walk', 'link']);
     this.host.dataset.ready = 'true';
     Promise.all(atlases.map((atlas) => atlas.imagesHere)).then(() => this.showImages(), ({ message }) => this.notices.say(message));
   }
@@ -176,6 +183,7 @@ export class Stage {
     left.z = this.state.z ?? codeAtQuantile(left.atlas, 0.5);
     right.z = this.state.zr ?? (this.linked() ? link(left.atlas, right.atlas, left.z) : codeAtQuantile(right.atlas, 0.5));
     for (const panel of [left, right]) panel.base = panel.z;
+    this.overlay.soon();
   }
 
   /** Left and right as the blocks below want them. */
@@ -201,6 +209,8 @@ export class Stage {
     if (moved || any('a', 'b', 'walk')) this.showWalk();
     if (moved || any('image')) for (const panel of [left, right]) panel.map.setMarks({ image: panel.view.fromCode(codeOf(panel.atlas, this.state.image)) });
     if (moved) this.showGrid();
+    if (moved || any('layer')) this.overlay.show(this.state);
+    if (moved || any('ellipses', 'class', 'image')) this.showEllipses();
   }
 
   showSwitches() {
@@ -269,9 +279,11 @@ export class Stage {
     const { left, right } = this.panels;
     if (!left.z) return;
     if (pinned) for (const panel of [left, right]) panel.base = panel.z;
+    this.overlay.soon();
     Object.assign(this.state, { z: pinned ? left.z : null, zr: pinned && !this.isLink(left, right) ? right.z : null });
     this.showPin();
     this.address.write(this.state);
+    this.showEllipses();
     if (pinned && this.state.behind === 'grid' && this.state.d > 2) this.showGridSoon();
   }
 
@@ -348,6 +360,18 @@ export class Stage {
     });
   }
 
+  showEllipses() {
+    const { ellipses, class: chosenClass } = this.state;
+    this.ellipses.show({ on: ellipses === 'on', picked: this.pickedImage(), chosenClass, className: this.classes()[chosenClass] });
+  }
+
+  /** The image looked at if the probe is held on its code; else null. */
+  pickedImage() {
+    const { z, image } = this.state;
+    const at = z && codeOf(this.panels.left.atlas, image);
+    return z && z.every((value, i) => Math.abs(value - at[i]) < 1e-6 * (1 + Math.abs(value))) ? image : null;
+  }
+
   showGrid() {
     SIDES.forEach((side) => {
       const { map, view, atlas, base } = this.panels[side];
@@ -381,11 +405,13 @@ export class Stage {
     if (!this.panels?.right.atlas) return;
     this.showClasses();
     this.showProbe();
+    this.overlay.repaint();
   }
 
   destroy() {
     this.walk?.stop();
     this.slices.stopAll();
+    this.overlay?.stop();
     this.address.stop();
     clearTimeout(this.gridTimer);
     Object.values(this.panels ?? {}).forEach((panel) => panel.destroy());

@@ -1,7 +1,7 @@
 /**
  * The state of the stage as one flat record, read from and written to the page's address.
  *
- * data, d, view, left, right, link, behind, walk: names. class: a class's number or null. seed: of the samples.
+ * data, d, view, left, right, link, behind, layer, ellipses, walk: names. class: a class's number or null. seed: of the samples.
  * axes: two places in the order of activity, from 0. image: number of the image looked at. a, b: ends of the walk,
  * {image} or {codes: [left, right]}. z: the pinned code of the left model, null when the probe follows the pointer;
  * zr: that of the right model where it is not the one that the link gives.
@@ -11,6 +11,11 @@ export const CHOICES = {
   view: [{ value: 'raw', text: 'raw z' }, { value: 'pca', text: 'PCA' }, { value: 'umap', text: 'UMAP' }],
   link: [{ value: 'quantile', text: 'linked by quantile' }, { value: 'free', text: 'free' }],
   behind: [{ value: 'nothing', text: 'nothing' }, { value: 'grid', text: 'decoded grid' }],
+  layer: [
+    { value: 'none', text: 'none' }, { value: 'holes', text: 'holes' }, { value: 'stretch', text: 'stretch' },
+    { value: 'uncertainty', text: 'class uncertainty' }, { value: 'distance', text: 'distance to data' },
+  ],
+  ellipses: [{ value: 'off', text: 'off' }, { value: 'on', text: 'on' }],
   walk: [{ value: 'line', text: 'straight' }, { value: 'sphere', text: 'spherical' }],
 };
 
@@ -44,8 +49,8 @@ export function defaults(catalogue) {
   const [data] = dataSetsOf(catalogue);
   const [d] = dimensionsOf(catalogue, data);
   return {
-    data, d, ...defaultPair(catalogue, data, d), view: 'raw', link: 'quantile', behind: 'nothing', walk: 'line',
-    class: null, seed: 0, axes: [0, 1], image: 0, ...FRESH,
+    data, d, ...defaultPair(catalogue, data, d), view: 'raw', link: 'quantile', behind: 'nothing', layer: 'none', ellipses: 'off',
+    walk: 'line', class: null, seed: 0, axes: [0, 1], image: 0, ...FRESH,
   };
 }
 
@@ -74,6 +79,7 @@ export function readState(search, catalogue) {
   const models = modelsFor(catalogue, state.data, state.d);
   for (const key of ['left', 'right']) takeOneOf(key, models.map((model) => model.name));
   for (const key of Object.keys(CHOICES)) takeOneOf(key, CHOICES[key].map((choice) => choice.value));
+  if (state.layer !== 'none') state.behind = 'nothing'; // one place, one picture
 
   const n = Math.min(...models.map((model) => model.n));
   const classes = catalogue.datasets[state.data].classes;

@@ -6,7 +6,7 @@ import { CHOICES, dataSetsOf, dimensionsOf } from './state.js';
 /**
  * @param {any} catalogue
  * @param {{data: (name: string) => void, d: (d: number) => void, view: (name: string) => void,
- *          behind: (name: string) => void}} on
+ *          behind: (name: string) => void, layer: (name: string) => void, ellipses: (name: string) => void}} on
  */
 export function makeSwitches(catalogue, on) {
   const titles = dataSetsOf(catalogue).map((value) => ({ value, text: catalogue.datasets[value].title }));
@@ -14,13 +14,19 @@ export function makeSwitches(catalogue, on) {
     data: choice('Data', titles, null, on.data),
     view: choice('View', CHOICES.view, null, on.view),
     behind: choice('Behind the points', CHOICES.behind, null, on.behind, 'behind'),
+    layer: choice('Layer', CHOICES.layer, null, on.layer, 'layer'),
   };
+  const ellipses = h('button', { type: 'button', class: 'toggle', title: 'Where 95 % of the VAE’s q(z|x) lies' }, 'Ellipses');
+  ellipses.addEventListener('click', () => on.ellipses(ellipses.getAttribute('aria-pressed') === 'true' ? 'off' : 'on'));
   const place = h('span', { class: 'dims' });
   let shownDims = '', dims = null;
-  const element = h('div', { class: 'switches' }, fixed.data.element, place, fixed.view.element, fixed.behind.element);
+  const element = h('div', { class: 'switches' }, fixed.data.element, place, fixed.view.element, fixed.behind.element, fixed.layer.element, ellipses);
 
   function show(state) {
     for (const [key, one] of Object.entries(fixed)) one.show(state[key]);
+    const dataset = catalogue.datasets[state.data];
+    fixed.layer.bar('uncertainty', dataset.classifier ? null : noJudge(dataset));
+    ellipses.setAttribute('aria-pressed', String(state.ellipses === 'on'));
     const all = dimensionsOf(catalogue, state.data);
     if (shownDims !== String(all)) {
       dims = choice('Latent dimensions', all.map((d) => ({ value: d, text: String(d) })), state.d, (d) => on.d(Number(d)), 'dims');
@@ -30,6 +36,11 @@ export function makeSwitches(catalogue, on) {
     dims.show(state.d);
   }
   return { element, show };
+}
+
+/** Why a data set has no layer of class uncertainty. */
+export function noJudge({ title }) {
+  return `There is no classifier for ${title} here, so nothing can be said about its classes.`;
 }
 
 /** What stands between the maps: how the two probes are tied, and whether they are pinned. */

@@ -12,6 +12,8 @@ import { codeOf, nearestCode, quantileOf, valueAt } from './latent.js';
  * @property {[string, string]} names  of the axes
  * @property {number|null} trust  trustworthiness of the picture, in [0, 1]; null if it was not measured
  * @property {number} [lanes]  of a strip: how many lanes, from below
+ * @property {((variances: ArrayLike<number>) => [number, number, number])|null} covariance  in the plane, [xx, xy, yy], of
+ *     a Gaussian whose dimensions are independent; null where the axes are no directions
  * @property {boolean} snaps  whether toCode can only give codes of images
  * @property {{of: (x: number, y: number) => [number, number], at: (u: number, v: number) => [number, number]}|null}
  *     quantiles  of a point's two coordinates, and the way back; null where they mean nothing
@@ -40,6 +42,7 @@ export function byQuantile(view) {
     toCode: (u, v, base) => view.toCode(...view.quantiles.at(u, v), base),
     fromCode: (z) => view.quantiles.of(...view.fromCode(z)),
     names: view.names.map((name) => `${name}, by quantile`),
+    covariance: null,
   };
 }
 
@@ -61,6 +64,7 @@ function rawView(atlas, [across, up]) {
     },
     fromCode: (z) => [z[across], z[up]],
     names: [`z${across + 1}`, `z${up + 1}`],
+    covariance: (variances) => [variances[across], 0, variances[up]],
     trust: atlas.trust.raw?.[across * atlas.d + up] ?? null,
     snaps: false,
     quantiles: {
@@ -80,6 +84,7 @@ function stripView(atlas) {
     toCode: (x) => Float64Array.of(x),
     fromCode: (z) => [z[0], 0.5],
     names: ['z1', 'one lane a class'],
+    covariance: ([variance]) => [variance, 0, 0],
     trust: 1,
     snaps: false,
     lanes,
@@ -110,6 +115,8 @@ function pcaView(atlas) {
     },
     fromCode,
     names: [`PC1 (${percent(share[0])} of variance)`, `PC2 (${percent(share[1])})`],
+    covariance: (variances) => [[0, 0], [0, d], [d, d]].map(([a, b]) =>
+      variances.reduce((sum, variance, i) => sum + components[a + i] * components[b + i] * variance, 0)),
     trust: atlas.trust.pca,
     snaps: false,
     quantiles: {
@@ -137,6 +144,7 @@ function umapView(atlas) {
       return [x[index], y[index]];
     },
     names: ['UMAP 1 (no unit)', 'UMAP 2 (no unit)'],
+    covariance: null,
     trust: atlas.trust.umap,
     snaps: true,
     quantiles: null,
