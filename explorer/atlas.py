@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explorer import latent, projection
+from explorer import checkpoints, data, latent, projection
 from explorer.files import DamagedFile, read_checked, read_record, sha256, write_whole
 
 if TYPE_CHECKING:
@@ -263,6 +263,15 @@ def read_part(folder: Path, name: str) -> Arrays:
         return from_bytes(unpacked)
     except (OSError, EOFError, zlib.error, SafetensorError) as error:
         raise DamagedFile(f"{path} is not a part of an atlas: {error}") from error
+
+
+def held_out(dataset: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images (uint8) that no model was trained on, and labels: those that the shipped models show, or the subset's."""
+    shown = checkpoints.PRETRAINED / f"{dataset}-ae-2"
+    if (shown / MANIFEST).is_file():
+        return read_part(shown, "images")["images"], read_part(shown, "codes")["labels"]
+    small = data.load_subset(dataset)
+    return small.x_test, small.y_test
 
 
 def load(folder: Path) -> Atlas:

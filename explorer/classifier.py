@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from explorer.checkpoints import CARD, HEADER_BYTES, MAX_CARD_BYTES, PRETRAINED, WEIGHTS, library_versions
 from explorer.files import DamagedFile, read_checked, read_record, sha256, write_whole
-from explorer.models import one_thread
+from explorer.models import one_thread, round_to_half
 from explorer.settings import MAX_EPOCHS, ImageShape, check_kinds
 from explorer.training import to_unit
 
@@ -208,7 +208,7 @@ def train(
     with one_thread():
         module = fit(torch.from_numpy(x[rest]), torch.from_numpy(y[rest].astype(np.int64)), len(classes), epochs, seed)
         temperature = calibrate(module, torch.from_numpy(x[held_out]), y[held_out])
-        module.half().float()  # round every weight to what float16 can hold
+        round_to_half(module)
         confidence = judge(module, torch.from_numpy(x[held_out])).probabilities.max(axis=1)
         accept = float(np.quantile(confidence, 1 - ACCEPTED, method="lower"))
         figures = measure(module, x[held_out], y[held_out], accept=accept, seed=seed)

@@ -345,17 +345,13 @@ def save_trained(run: Run) -> None:
         run.out,
         run.model,
         name=run.out.resolve().name,
-        dataset=dataset.name,
-        data_source=dataset.source,
-        data_sha256=dataset.sha256,
-        n_train=len(dataset.x_train),
-        n_test=len(dataset.x_test),
         model=run.kind,
         test_recon=last.test_recon_mean_code,
         test_recon_sampled=last.test_recon,
         test_kl=last.test_kl,
         history=tuple(map(asdict, history)),
         versions=checkpoints.library_versions(),
+        **dataset.origin,
         **{**budget, "epochs": len(history)},
     )
     if not run.as_json:

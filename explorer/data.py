@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,17 @@ class Dataset:
     def image_shape(self) -> tuple[int, int, int]:
         channels, height, width = self.x_train.shape[1:]
         return channels, height, width
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What the card of a model that was trained on it says of it (checkpoints.Card)."""
+        return {
+            "dataset": self.name,
+            "data_source": self.source,
+            "data_sha256": self.sha256,
+            "n_train": len(self.x_train),
+            "n_test": len(self.x_test),
+        }
 
 
 PUBLISHED = {

@@ -11,6 +11,7 @@ import numpy as np
 
 QUANTILES = 1001
 MIXTURE_PARTS = 10
+ACTIVE = 0.01  # a unit is active if Var over x of E[z given x] is above (Burda et al. 2016, arXiv:1509.00519)
 
 
 @dataclass(frozen=True)

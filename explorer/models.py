@@ -246,7 +246,7 @@ def reorder(model: AE, order: list[int]) -> None:
 
 
 @torch.no_grad()
-def round_to_half(model: AE) -> None:
+def round_to_half(model: nn.Module) -> None:
     """Round every weight in place to what float16 can hold, so that half-size files give the very same model."""
     for parameter in model.parameters():
         parameter.copy_(parameter.half().float())

@@ -22,19 +22,17 @@ from explorer import latent, statistics
 from explorer.checkpoints import library_versions
 from explorer.files import sha256
 from explorer.loaded import Model
-from explorer.models import VAE
+from explorer.models import VAE, kl_per_dim
 from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, Examples, Figure
 from explorer.statistics import CannotMeasure
 from explorer.world import World, unit
 
-CONTINUITY = ("path_step", "class_flips", "neighbour_agreement", "stretch")
 PRICE = ("recon", "kl", "active_units")
 PATHS, CONTROL_PATHS, PATH_POINTS = 400, 200, 17
 STEPS, STEP = 2000, 0.1
 STRETCHED = 500
 BOX = (0.01, 0.99)  # quantiles
 HOLE = 0.99
-ACTIVE = 0.01  # of Var over x of E[z given x] (Burda et al. 2016, arXiv:1509.00519)
 MISMATCHED = 2000
 SHOWN = 8
 GREY = 1 / 255
@@ -123,7 +121,7 @@ def codes_of(model: Model, here: World) -> Codes:
         (mu + chance.normal(size=mu.shape) * np.exp(0.5 * spread)).astype(np.float32)
         for mu, spread in ((train, train_logvar), (held_out, logvar))
     )
-    kl = 0.5 * (held_out.astype(np.float64) ** 2 + np.exp(logvar) - 1 - logvar)
+    kl = kl_per_dim(*(torch.from_numpy(each).double() for each in (held_out, logvar))).numpy()
     return Codes(train, held_out, root(train), drawn_train, drawn, kl)
 
 
@@ -409,7 +407,7 @@ def kl_figures(codes: Codes, n: int, *, seed: int) -> Iterator[Figure]:
     variances = codes.held_out.var(axis=0, dtype=np.float64)
     if codes.kl is None:
         yield Figure("", "kl", None, None, None, None, None, None, n, note="An AE has no posterior, so no KL.")
-        active = int((variances > ACTIVE * max(variances.max(), 1e-30)).sum())
+        active = int((variances > latent.ACTIVE * max(variances.max(), 1e-30)).sum())
         note = "Of an AE: dimensions with more than a hundredth of the widest one's variance."
         yield Figure("", "active_units", None, active, active, active, codes.d, 0, n, note=note)
         return
@@ -417,7 +415,7 @@ def kl_figures(codes: Codes, n: int, *, seed: int) -> Iterator[Figure]:
     low, high = statistics.bootstrap(each, seed=seed)
     note = "Nats an image: what the code may say. It has no best value."
     yield Figure("", "kl", None, float(each.mean()), low, high, None, 0.0, n, note=note)
-    active = int((variances > ACTIVE).sum())
+    active = int((variances > latent.ACTIVE).sum())
     note = "Dimensions whose mean over the images has a variance above 0.01."
     yield Figure("", "active_units", None, active, active, active, codes.d, 0, n, note=note)
 

@@ -12,12 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.latent import QUANTILES, by_activity, quantile_table
+from explorer.latent import ACTIVE, QUANTILES, by_activity, quantile_table
 from explorer.models import AE, VAE, kl_per_dim, one_thread
 from explorer.training import to_unit
 
 POINTS = 2000
-ACTIVE = 0.01  # of Var over x of E[z given x] (Burda et al. 2016, arXiv:1509.00519)
 
 
 @dataclass(frozen=True)

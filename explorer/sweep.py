@@ -10,7 +10,7 @@ import functools
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +20,9 @@ from explorer.files import DamagedFile, read_record, write_whole
 from explorer.settings import Settings
 
 if TYPE_CHECKING:
+    from explorer.checkpoints import Card
     from explorer.data import Dataset
+    from explorer.training import EpochStats
     from explorer.world import World
 
 FORMAT = 1
@@ -120,8 +122,13 @@ def run_cell(cell: Cell, out: Path, *, root: Path | None, samples: int) -> dict[
     return record
 
 
-def train(cell: Cell, folder: Path, root: Path | None) -> None:
-    """Train a cell's model and save it in folder, its dimensions numbered by activity, its weights as float16."""
+def train(
+    cell: Cell, folder: Path, root: Path | None, *, tell: Callable[[EpochStats], object] = lambda stats: None
+) -> Card:
+    """Train a cell's model and save it in folder, its dimensions numbered by activity, its weights as float16.
+
+    tell: hears of each epoch. Every figure in the card is of the model as it is saved, on all test images.
+    """
     import torch
 
     from explorer import checkpoints, latent, models, training
@@ -137,28 +144,27 @@ def train(cell: Cell, folder: Path, root: Path | None) -> None:
         hidden=s.hidden,
     )
     budget = s.budget(cell.model)
-    history = [asdict(stats) for stats in training.train(module, x_train, x_test, **budget)]
+    history = []
+    for stats in training.train(module, x_train, x_test, **budget):
+        history.append(asdict(stats))
+        tell(stats)
     with torch.no_grad():
         codes = torch.cat([module.encode(training.to_unit(part)) for part in x_test.split(1000)]).numpy()
     models.reorder(module, latent.by_activity(codes).tolist())
     models.round_to_half(module)
     test_recon_sampled, test_kl = training.evaluate(module, x_test, seed=s.seed)
-    checkpoints.save(
+    return checkpoints.save(
         folder,
         module,
         half=True,
-        name=cell.name,
-        dataset=dataset.name,
-        data_source=dataset.source,
-        data_sha256=dataset.sha256,
-        n_train=len(x_train),
-        n_test=len(x_test),
+        name=folder.name,
         model=cell.model,
         test_recon=training.evaluate_mean_code(module, x_test),
         test_recon_sampled=test_recon_sampled,
         test_kl=test_kl,
         history=tuple(history),
         versions=checkpoints.library_versions(),
+        **dataset.origin,
         **budget,
     )
 

@@ -181,32 +181,20 @@ class Worker:
             self.folder,
             self.model,
             name=self.folder.name,
-            dataset=self.dataset.name,
-            data_source=self.dataset.source,
-            data_sha256=self.dataset.sha256,
-            n_train=len(self.dataset.x_train),
-            n_test=len(x_test),
             model=self.kind,
             test_recon=training.evaluate_mean_code(self.model, x_test),
             test_recon_sampled=recon,
             test_kl=kl,
             history=tuple(asdict(stats) for stats in self.state.history),
             versions=checkpoints.library_versions(),
+            **self.dataset.origin,
             **{**budget, "epochs": self.state.epoch},
         )
-        images, labels = self.held_out()
+        images, labels = (each[:POINTS] for each in atlas.held_out(self.dataset.name))
         for with_umap in (False, True):
             made = atlas.build(Model(self.model.eval(), card), images, labels, with_umap=with_umap)
             atlas.save(made, self.folder)
             say("drawn" if with_umap else "trained", test_recon=card.test_recon, test_kl=kl, epochs=card.epochs)
-
-    def held_out(self) -> tuple[Any, Any]:
-        """The images that the shipped models of this data set show too, in their order; else its own."""
-        twin = checkpoints.PRETRAINED / f"{self.dataset.name}-ae-2"
-        if not (twin / atlas.MANIFEST).is_file():
-            return self.dataset.x_test[:POINTS], self.dataset.y_test[:POINTS]
-        images, codes = atlas.read_part(twin, "images"), atlas.read_part(twin, "codes")
-        return images["images"][:POINTS], codes["labels"][:POINTS]
 
 
 def warm_up() -> None:

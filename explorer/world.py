@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from explorer import atlas, checkpoints, classifier, data, statistics
+from explorer import atlas, classifier, data, statistics
 from explorer.classifier import Classifier, Judgement
 from explorer.statistics import CannotMeasure, Neighbours
 
@@ -51,12 +51,11 @@ class World:
     """Reference and controls of one data set, n images each, with the classifier that judged them.
 
     train: uint8 [N, C, H, W], which tell where a model's codes lie. images: the reference, float32 [n, C, H, W] in
-    [0, 1]; labels and judged are of these.
+    [0, 1]; judged is of these.
     """
 
     dataset: str
     train: np.ndarray
-    labels: np.ndarray
     images: np.ndarray
     judged: Judgement
     ceiling: Seen
@@ -132,7 +131,7 @@ def make(dataset: str, *, samples: int = 5000, seed: int = 0) -> World:
     Raises CannotMeasure for fewer than 20, ValueError for an unknown data set.
     """
     judge = classifier.load(dataset)
-    images, labels = held_out(dataset)
+    images, _ = atlas.held_out(dataset)
     chance = np.random.default_rng(seed)
     order = chance.permutation(len(images))
     n = min(samples, len(images) // 2)
@@ -142,7 +141,7 @@ def make(dataset: str, *, samples: int = 5000, seed: int = 0) -> World:
     ceiling = see(others, judge, reference)
     floors = tuple(see(kind(others, chance), judge, reference) for kind in (noise_like, shuffled))
     train = data.load_subset(dataset).x_train
-    return World(dataset, train, labels[order[:n]], reference, judge.judge(reference), ceiling, floors, judge, seed)
+    return World(dataset, train, reference, judge.judge(reference), ceiling, floors, judge, seed)
 
 
 def see(images: np.ndarray, judge: Classifier, reference: np.ndarray) -> Seen:
@@ -158,15 +157,6 @@ def pixel_distances(images: np.ndarray, reference: np.ndarray) -> np.ndarray:
         for block in flat.split(BLOCK)
     ]
     return torch.cat(squares).clamp(min=0).sqrt().numpy()
-
-
-def held_out(dataset: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images that no model was trained on (uint8), and labels: those that the shipped models show, or the subset's."""
-    shown = checkpoints.PRETRAINED / f"{dataset}-ae-2"
-    if (shown / atlas.MANIFEST).is_file():
-        return atlas.read_part(shown, "images")["images"], atlas.read_part(shown, "codes")["labels"]
-    small = data.load_subset(dataset)
-    return small.x_test, small.y_test
 
 
 def unit(images: np.ndarray) -> np.ndarray:

@@ -9,8 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer import catalogue, checkpoints
-
-SCRIPT = Path(__file__).parent.parent / "explorer" / "pages" / "main.py"
+from tests import pages
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +29,7 @@ def stage_data(page: AppTest) -> dict[str, Any]:
 
 
 def open_page(**query: str) -> AppTest:
-    page = AppTest.from_file(SCRIPT, default_timeout=30)
-    for key, value in query.items():
-        page.query_params[key] = value
-    return page.run()
+    return pages.open_page("main.py", **query)
 
 
 def test_explore_shows_the_stage_with_all_shipped_models() -> None:

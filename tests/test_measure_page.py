@@ -11,8 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from explorer import catalogue, measurings, scoreboard
 from explorer.measurings import Measurings
-
-SCRIPT = Path(__file__).parent.parent / "explorer" / "pages" / "measure.py"
+from tests import pages
 
 
 @pytest.fixture
@@ -28,12 +27,7 @@ def many(monkeypatch: pytest.MonkeyPatch) -> Iterator[Measurings]:
 
 
 def open_page(**query: str) -> AppTest:
-    page = AppTest.from_file(SCRIPT, default_timeout=30)
-    for key, value in query.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception
-    return page
+    return pages.open_page("measure.py", **query)
 
 
 def tables(page: AppTest) -> list[Any]:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import explorer
-from explorer import regularity, statistics, world
+from explorer import atlas, regularity, statistics, world
 from explorer.loaded import Model
 from explorer.regularity import Codes, codes_of, measure
 from explorer.scoreboard import COUNT, DISTRIBUTED, DISTRIBUTIONS, MEASURES, Figure
@@ -152,7 +152,7 @@ def test_turning_the_codes_moves_no_figure_that_is_about_the_decoder(
 def test_other_real_images_reach_the_ceiling() -> None:
     """A third draw of held-out images, of which neither reference nor ceiling has one."""
     here = world.make("mnist", samples=1000)
-    images, _ = world.held_out("mnist")
+    images, _ = atlas.held_out("mnist")
     others = np.random.default_rng(here.seed).permutation(len(images))[2000:3000]
     best = here.likeness(here.ceiling)
     for name, like in here.likeness(here.see(world.unit(images[others]))).items():
@@ -336,9 +336,9 @@ def test_what_cannot_be_computed_says_why_and_the_others_stand(
 
 
 def test_a_class_that_is_missing_hinders_nothing(models: dict[str, Model], here: World) -> None:
-    keep = here.labels != 3
+    keep = here.classes != 3
     judged = replace(here.judged, features=here.judged.features[keep], probabilities=here.judged.probabilities[keep])
-    without = replace(here, images=here.images[keep], labels=here.labels[keep], judged=judged)
+    without = replace(here, images=here.images[keep], judged=judged)
     assert all(one.value is not None for one in measure(models["vae"], without))
 
 

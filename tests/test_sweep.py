@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,14 @@ def run(capsys: pytest.CaptureFixture[str], out: Path, *more: str) -> list[dict[
     options = [*SMALL, "--betas", "0,4", "--latent-dims", "3", "--seeds", "1", "--json", "--out", str(out), *more]
     cli.main(["sweep", *options])
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plain_main() -> Iterator[None]:
+    """A sweep's processes import the main module; Streamlit's AppTest leaves the app behind as that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "__main__", sys.modules[__name__])
+        yield
 
 
 def test_a_grid_has_an_ae_beside_every_curve_and_whole_curves_first() -> None:

@@ -13,8 +13,8 @@ from streamlit.testing.v1 import AppTest
 from explorer import data, jobs, packing, visitors
 from explorer.jobs import Jobs, Limits
 from explorer.settings import Settings
+from tests import pages
 
-SCRIPT = Path(__file__).parent.parent / "explorer" / "pages" / "train.py"
 ANNA = "A" * 32
 
 
@@ -32,12 +32,7 @@ def crew(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
 
 
 def open_page(**query: str) -> AppTest:
-    page = AppTest.from_file(SCRIPT, default_timeout=30)
-    for key, value in query.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception
-    return page
+    return pages.open_page("train.py", **query)
 
 
 def press(page: AppTest, label: str) -> AppTest:
