@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 from explorer import atlas, checkpoints
 from explorer.files import DamagedFile, read_record
 
-JUDGES = "classifiers"
-OTHERS = (JUDGES, "frontier", "dial")  # folders beside the models that are none
+JUDGES, DIAL = "classifiers", "dial"
+OTHERS = (JUDGES, "frontier", DIAL)  # folders beside the models that are none
 JUDGE_FORMAT, JUDGE_SMALL_SIDE = 1, 16  # as in explorer.classifier, which needs torch
 
 
@@ -45,22 +46,42 @@ class Judge:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The models in the folders of root that are sound, and a sentence about each that is not; judges by data set."""
+    """The models in the folders of root that are sound, and a sentence about each that is not; judges by data set.
+
+    dial: models that differ in beta alone, and an AE beside them; atlases without weights.
+    """
 
     root: Path
     entries: tuple[Entry, ...]
     problems: tuple[str, ...]
     judges: dict[str, Judge]
+    dial: tuple[Entry, ...]
+
+    def dial_pair(self, latent_dim: int, beta: float) -> dict[str, str] | None:
+        """The address's query for the dial at beta, an AE of the same size left; None where it has no such model."""
+        cards = [entry.card for entry in self.dial if entry.card.latent_dim == latent_dim]
+        left = next((card for card in cards if card.model == "ae"), None)
+        right = next((card for card in cards if card.model == "vae" and card.beta == beta), None)
+        if left is None or right is None:
+            return None
+        return {"data": right.dataset, "d": str(latent_dim), "left": left.name, "right": right.name}
 
 
 def read(root: Path = checkpoints.PRETRAINED) -> Catalogue:
     """All models in the folders of root, their weights checked by hash; parts are checked when they are served."""
-    entries, problems = [], []
-    for folder in sorted(path for path in root.glob("*") if path.is_dir() and path.name not in OTHERS):
-        try:
-            entries.append(read_entry(folder))
-        except DamagedFile as error:
-            problems.append(f"{folder.name} is left out. {public(str(error), root)}.")
+    problems: list[str] = []
+
+    def sound(folders: Iterable[Path], read_folder: Callable[[Path], Entry]) -> tuple[Entry, ...]:
+        found = []
+        for folder in folders:
+            try:
+                found.append(read_folder(folder))
+            except DamagedFile as error:
+                problems.append(f"{folder.name} is left out. {public(str(error), root)}.")
+        return tuple(sorted(found, key=entry_order))
+
+    entries = sound(sorted(path for path in root.glob("*") if path.is_dir() and path.name not in OTHERS), read_entry)
+    dial = sound(sorted(path.parent for path in root.glob(f"{DIAL}/*/{atlas.MANIFEST}")), read_shown)
     if not entries:
         problems.append(
             f"There is no model in {root.name}: get the project's files again, or make them with: make pretrained."
@@ -71,9 +92,7 @@ def read(root: Path = checkpoints.PRETRAINED) -> Catalogue:
             judges[folder.name] = read_judge(folder)
         except DamagedFile as error:
             problems.append(f"The classifier of {folder.name} is left out. {public(str(error), root)}.")
-    return Catalogue(
-        root=root, entries=tuple(sorted(entries, key=entry_order)), problems=tuple(problems), judges=judges
-    )
+    return Catalogue(root=root, entries=entries, problems=tuple(problems), judges=judges, dial=dial)
 
 
 @functools.cache
@@ -82,14 +101,21 @@ def shipped() -> Catalogue:
     return read()
 
 
-def entry_order(entry: Entry) -> tuple[bool, str, int, str]:
-    """MNIST first, then by data set, dimensions and model."""
+def entry_order(entry: Entry) -> tuple[bool, str, int, str, float]:
+    """MNIST first, then by data set, dimensions, model and beta."""
     card = entry.card
-    return card.dataset != "mnist", card.dataset, card.latent_dim, card.model
+    return card.dataset != "mnist", card.dataset, card.latent_dim, card.model, card.beta
 
 
 def read_entry(folder: Path) -> Entry:
-    card, manifest = checkpoints.verify(folder), atlas.read_manifest(folder)
+    """A model in folder, its weights checked."""
+    checkpoints.verify(folder)
+    return read_shown(folder)
+
+
+def read_shown(folder: Path) -> Entry:
+    """A model of which folder has the card and the atlas; it can be shown without its weights."""
+    card, manifest = checkpoints.read_card(folder), atlas.read_manifest(folder)
     parts = {
         name: Part(path=atlas.part_path(folder, part["file"]), sha256=part["sha256"], bytes=part["bytes"])
         for name, part in manifest["parts"].items()
@@ -143,6 +169,7 @@ def for_browser(
             if name in used
         },
         "models": [*map(describe, catalogue.entries), *(describe(entry, folder="mine") for entry in own)],
+        "dial": [*map(describe, catalogue.dial)],
         "problems": list(catalogue.problems),
     }
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ACCENTS = {"ae": "#c04a12", "vae": "#1a67ab"}
 SHORT = {"prior": "N(0, I)", "gaussian": "Gaussian", "mixture": "mixture", "box": "box"}
 GAP = 2
+DECADES = {"type": "log", "dtick": 1}
 
 
 def contact_sheet(images: np.ndarray) -> np.ndarray:
@@ -62,7 +63,7 @@ def by_distribution(
         value = getattr(one, which) if one else None
         if value is not None and (value > 0 or measure != "frechet"):
             figure.add_hline(value, line={"dash": dash, "width": 1, "color": "#808890"})
-    figure.update_yaxes(type="log" if measure == "frechet" else "linear")
+    figure.update_yaxes(DECADES if measure == "frechet" else {})
     figure.update_layout(title={"text": MEASURES[measure].title, "font": {"size": 14}}, showlegend=False)
     return plain(figure, height=230)
 
@@ -82,7 +83,9 @@ def kl_per_dim(values: dict[str, list[float]]) -> go.Figure:
 
 DASHES = {0: "solid", 1: "dot"}
 SYMBOLS = {0: "circle", 1: "square"}
+ABOVE_BELOW = {0: "top center", 1: "bottom center"}
 ZERO = 0.003  # where beta = 0 stands on a log axis
+NO_RATE = 0.01  # where a KL below it does
 
 
 def rate_distortion(found: Frontier) -> go.Figure:
@@ -98,12 +101,13 @@ def rate_distortion(found: Frontier) -> go.Figure:
         there = [(beta, kl[0], recon[0]) for beta, kl, recon in means if kl and recon]
         figure.add_trace(
             go.Scatter(
-                x=[kl for _, kl, _ in there],
+                x=[max(kl, NO_RATE) for _, kl, _ in there],
                 y=[recon for _, _, recon in there],
-                text=[f"β {beta:g}" for beta, _, _ in there],
-                textposition="top center",
-                customdata=[[d, beta] for beta, _, _ in there],
-                hovertemplate="VAE, %{customdata[0]} dimensions, %{text}<br>KL %{x:.2f}, recon %{y:.1f}<extra></extra>",
+                text=[f"{beta:g}" for beta, _, _ in there],
+                textposition=ABOVE_BELOW[i % 2],
+                customdata=[[d, beta, kl] for beta, kl, _ in there],
+                hovertemplate="VAE, %{customdata[0]} dimensions, β %{text}<br>KL %{customdata[2]:.3g}, recon %{y:.1f}"
+                "<extra></extra>",
                 mode="lines+markers+text",
                 name=f"VAE, {d} dimensions",
                 line={"color": ACCENTS["vae"], "dash": DASHES[i % 2]},
@@ -113,7 +117,7 @@ def rate_distortion(found: Frontier) -> go.Figure:
         seeds = found.of("vae", d)
         figure.add_trace(
             go.Scatter(
-                x=[one.kl for one in seeds],
+                x=[max(one.kl, NO_RATE) for one in seeds],
                 y=[one.recon for one in seeds],
                 mode="markers",
                 marker={"color": ACCENTS["vae"], "size": 5, "opacity": 0.35, "symbol": SYMBOLS[i % 2]},
@@ -122,7 +126,10 @@ def rate_distortion(found: Frontier) -> go.Figure:
             )
         )
         add_ae_line(figure, mean(found.of("ae", d), "recon"), d, dash=DASHES[i % 2])
-    figure.update_xaxes(title="rate: KL, nats an image")
+    decades = {NO_RATE: f"≤ {NO_RATE:g}", 0.1: "0.1", 1: "1", 10: "10", 100: "100"}
+    figure.update_xaxes(
+        title="rate: KL, nats an image", type="log", tickvals=list(decades), ticktext=list(decades.values())
+    )
     figure.update_yaxes(title="distortion: recon, nats an image")
     return plain(figure, height=420)
 
@@ -165,7 +172,7 @@ def against_beta(found: Frontier, what: str, title: str) -> go.Figure:
     for value, dash in zip(found.controls.get(what, (None, None)), ("dot", "dash")):
         if value is not None and not (what.startswith("frechet") and value <= 0):
             figure.add_hline(value, line={"dash": dash, "width": 1, "color": "#808890"})
-    figure.update_yaxes(title=title, type="log" if what.startswith("frechet") else "linear")
+    figure.update_yaxes(title=title, **(DECADES if what.startswith("frechet") else {}))
     return plain(figure, height=420)
 
 

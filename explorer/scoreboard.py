@@ -275,12 +275,9 @@ def gain(ae: Scoreboard, vae: Scoreboard) -> str:
     one, other = ae.get("frechet", "prior"), vae.get("frechet", "prior")
     if not (one and other and one.value is not None and other.value is not None):
         return "How well the two can be sampled from N(0, I) could not be measured."
-    accepted = [value(board, "accepted", "prior") for board in (vae, ae)]
-    shares = (
-        f" ({accepted[0]:.0%} of its samples pass for real, {accepted[1]:.0%} of the AE's)"
-        if None not in accepted
-        else ""
-    )
+    accepted = [100 * share for board in (vae, ae) if (share := value(board, "accepted", "prior")) is not None]
+    both = len(accepted) == 2
+    shares = f" ({accepted[0]:.0f} % of its samples pass for real, {accepted[1]:.0f} % of the AE's)" if both else ""
     figures = f"Fréchet distance {other.value:.0f} of the VAE, {one.value:.0f} of the AE"
     if not apart(one, other):
         return f"Sampled from N(0, I), VAE and AE cannot be told apart here: {figures}{shares}."

@@ -27,7 +27,7 @@ FOREVER = "public, max-age=31536000, immutable"
 def routes(base_path: str, models: Catalogue) -> list[Route]:
     """The project's routes under the server's base path ("" or "sub/path")."""
     prefix = prefix_of(base_path)
-    parts = {part.sha256: part for entry in models.entries for part in entry.parts.values()}
+    parts = {part.sha256: part for entry in (*models.entries, *models.dial) for part in entry.parts.values()}
     parts.update({judge.part.sha256: judge.part for judge in models.judges.values()})
 
     async def part_by_hash(request: Request) -> Response:
@@ -74,7 +74,7 @@ class PageHeaders:
     def __init__(self, app: ASGIApp, *, base_path: str, models: Catalogue) -> None:
         self.app = app
         self.prefix = prefix_of(base_path)
-        self.entries = models.entries
+        self.entries, self.dial = models.entries, models.dial
         kept = [f"{modules.address()}/{name}" for name in modules.names() if name != modules.ENTRY]
         self.modules = [f"<{self.prefix}/{path}>; rel=modulepreload" for path in (modules.ENTRY_ADDRESS, *kept)]
 
@@ -98,12 +98,9 @@ class PageHeaders:
             return []
         query, first = parse_qs(query_string.decode("ascii", "replace")), self.entries[0].card
         wanted = (query.get("data", [first.dataset])[0], query.get("d", [str(first.latent_dim)])[0])
-        parts = {
-            entry.parts[name].sha256
-            for entry in self.entries
-            for name in ("codes", "decoder", "images")
-            if (entry.card.dataset, str(entry.card.latent_dim)) == wanted
-        }
+        turned = [entry for entry in self.dial if [entry.card.name] in (query.get("left"), query.get("right"))]
+        usual = [entry for entry in self.entries if (entry.card.dataset, str(entry.card.latent_dim)) == wanted]
+        parts = {entry.parts[name].sha256 for entry in turned or usual for name in ("codes", "decoder", "images")}
         return [f"<{self.prefix}/atlas/{part}>; rel=preload; as=fetch; crossorigin" for part in sorted(parts)]
 
 

@@ -4,8 +4,8 @@
 
 The cells are kept in --work, where a sweep that was broken off goes on. 10 betas from 0 to collapse and an AE, at 2 and
 16 dimensions, 3 seeds each; a network half as wide as the shipped models', so that its models are small enough to ship.
-The dial has the VAEs of the first seed, each with its card and atlas (float16 decoder, 2,000 images, no UMAP),
-without the encoder.
+The dial has the models of the first seed, each with its card and atlas (float16 decoder, 2,000 images), without the
+encoder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from explorer import atlas, frontier, sweep, world
+from explorer import atlas, frontier, sweep
+from explorer.catalogue import DIAL
 from explorer.checkpoints import CARD, PRETRAINED
 from explorer.files import write_whole
 from explorer.loaded import Model
@@ -29,16 +30,15 @@ SAMPLES, SHOWN = 2000, 2000
 
 
 def make_dial(cells: Sequence[sweep.Cell], work: Path) -> None:
-    """An atlas and a card for each VAE of the first seed."""
-    images, labels = world.held_out(BASE.dataset)
-    for cell in tqdm(cells, unit="atlas"):
-        if cell.model == "vae" and cell.settings.seed == BASE.seed:
-            folder = PRETRAINED / "dial" / cell.name
-            model = Model.load(work / cell.name)
-            order = np.arange(cell.settings.latent_dim)  # the sweep has numbered them by activity
-            made = atlas.build(model, images[:SHOWN], labels[:SHOWN], order=order, with_umap=False)
-            atlas.save(made, folder, images_folder=PRETRAINED / "dial")
-            write_whole(folder / CARD, (work / cell.name / CARD).read_bytes())
+    """An atlas and a card for each model of the first seed."""
+    images, labels = atlas.held_out(BASE.dataset)
+    for cell in tqdm([cell for cell in cells if cell.settings.seed == BASE.seed], unit="atlas"):
+        folder = PRETRAINED / DIAL / cell.name
+        model = Model.load(work / cell.name)
+        order = np.arange(cell.settings.latent_dim)  # the sweep has numbered them by activity
+        made = atlas.build(model, images[:SHOWN], labels[:SHOWN], order=order)
+        atlas.save(made, folder, images_folder=folder.parent)
+        write_whole(folder / CARD, (work / cell.name / CARD).read_bytes())
 
 
 def main() -> None:

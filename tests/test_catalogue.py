@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -129,3 +130,21 @@ def test_the_first_screen_loads_none_of_the_heavy_libraries(shipped: Path) -> No
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "2 []\n"
+
+
+def test_the_dial_needs_no_weights_and_its_models_are_no_others(library: Path) -> None:
+    dial = library / catalogue.DIAL / "digits-vae-3-beta2"
+    shutil.copytree(library / "digits-vae-3", dial)
+    (dial / checkpoints.WEIGHTS).unlink()
+    for images in library.glob("images-*.gz"):
+        shutil.copy(images, dial.parent)
+    found = catalogue.read(library)
+    assert [entry.card.name for entry in found.entries] == ["digits-ae-3", "digits-vae-3"]
+    assert [entry.card.latent_dim for entry in found.dial] == [3]
+    assert all(part.path.is_file() for part in found.dial[0].parts.values())
+    assert found.dial_pair(3, found.dial[0].card.beta) is None, "there is no AE to stand beside it"
+    (dial / checkpoints.CARD).write_text("{")
+    found = catalogue.read(library)
+    assert found.dial == ()
+    assert len(found.entries) == 2
+    assert found.problems[0].startswith("digits-vae-3-beta2 is left out. ")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from explorer import figures, frontier
+from explorer import catalogue, figures, frontier
+from explorer.checkpoints import PRETRAINED
 from explorer.files import DamagedFile
 from explorer.frontier import Frontier
+
+SHIPPED = PRETRAINED / "frontier" / "mnist.json"
 
 
 def cell(
@@ -96,3 +100,61 @@ def test_the_charts_have_a_point_for_each_beta(found: Frontier) -> None:
     assert list(two.x) == [figures.ZERO, 1.0]
     assert list(two.error_y.array) == [0.5, 0.5]
     assert list(beta.layout.xaxis.ticktext) == ["0", "1"]
+
+
+# ---- the one that ships
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Frontier:
+    return frontier.load(SHIPPED)
+
+
+def test_the_shipped_frontier_goes_from_an_ae_with_noise_to_collapse_with_three_seeds(shipped: Frontier) -> None:
+    assert shipped.latent_dims == (2, 16)
+    for d in shipped.latent_dims:
+        betas = shipped.betas(d)
+        assert betas[0] == 0
+        assert all(len(shipped.of("vae", d, beta)) >= 3 for beta in betas)
+        assert len(shipped.of("ae", d)) >= 3
+        last = frontier.mean(shipped.of("vae", d, betas[-1]), "kl")
+        assert last
+        assert last[2] < 0.5
+
+
+def test_more_beta_buys_less_rate_with_more_distortion(shipped: Frontier) -> None:
+    for d in shipped.latent_dims:
+        for what, sign in (("kl", -1), ("recon", 1)):
+            means = [frontier.mean(shipped.of("vae", d, beta), what) for beta in shipped.betas(d) if beta >= 0.1]
+            values = [sign * each[0] for each in means if each]
+            assert all(after > before - 0.5 for before, after in pairwise(values)), (d, what, values)
+
+
+def test_without_kl_the_codes_are_far_from_the_prior_and_with_it_they_are_near(shipped: Frontier) -> None:
+    for d in shipped.latent_dims:
+        free, usual = (frontier.mean(shipped.of("vae", d, beta), "mmd/prior") for beta in (0.0, 1.0))
+        assert free
+        assert usual
+        assert free[1] > 10 * usual[2]
+
+
+def test_samples_from_the_prior_are_best_at_a_beta_in_between(shipped: Frontier) -> None:
+    for d in shipped.latent_dims:
+        means = {beta: frontier.mean(shipped.of("vae", d, beta), "frechet/prior") for beta in shipped.betas(d)}
+        values = {beta: each[0] for beta, each in means.items() if each}
+        assert min(values, key=lambda beta: values[beta]) in (1.0, 2.0, 4.0)
+        assert values[50.0] > 2 * min(values.values())
+
+
+def test_every_point_has_its_model_on_the_dial(shipped: Frontier) -> None:
+    models = catalogue.shipped()
+    figures_of = {(one.latent_dim, one.model, one.beta): (one.recon, one.kl) for one in shipped.points if one.seed == 0}
+    for entry in models.dial:
+        card = entry.card
+        assert figures_of.pop((card.latent_dim, card.model, card.beta)) == (card.test_recon_sampled, card.test_kl)
+        pair = models.dial_pair(card.latent_dim, card.beta)
+        assert pair
+        assert card.name in (pair["left"], pair["right"])
+    assert not figures_of
+    assert models.dial_pair(2, 3.0) is None
+    assert models.dial_pair(3, 1.0) is None

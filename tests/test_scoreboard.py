@@ -43,7 +43,7 @@ VAE = {"frechet_prior": 66.0, "accepted_prior": 0.55, "frechet_mixture": 17.0, "
 def test_the_verdict_says_what_the_vae_wins_and_what_it_pays() -> None:
     assert scoreboard.verdict(board(**AE), board(**VAE)) == (
         "Sampled from N(0, I), the VAE comes nearer to real images: Fréchet distance 66 of the VAE, 901 of the AE "
-        "(55% of its samples pass for real, 2% of the AE's). The VAE's price: its copies cost 7.0 nats more (82.0 "
+        "(55 % of its samples pass for real, 2 % of the AE's). The VAE's price: its copies cost 7.0 nats more (82.0 "
         "against 75.0), and an AE with a mixture fitted to its codes samples better than the VAE from N(0, I) "
         "(Fréchet distance 14)."
     )

@@ -6,12 +6,16 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from explorer import atlas, catalogue, figures, frontier, measurings, scoreboard, visitors
 from explorer.files import DamagedFile
 from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, MEASURES, Figure, Scoreboard
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 SIDES = ("left", "right")
 GROUPS = ("Completeness", "Continuity", "Prior mismatch", "Price")
@@ -245,7 +249,8 @@ def show_kl(shown: Shown) -> None:
     }
     if per_dim:
         st.caption("KL of each dimension in nats (a nat is 1.44 bits): one near 0 says nothing of the image.")
-        st.plotly_chart(figures.kl_per_dim(per_dim), width="stretch", config=STILL)
+        bars = sum(map(len, per_dim.values()))
+        st.plotly_chart(figures.kl_per_dim(per_dim), width=min(1200, 120 + 60 * bars), config=STILL)
 
 
 def show_frontier() -> None:
@@ -260,18 +265,35 @@ def show_frontier() -> None:
     st.caption(
         f"MNIST, {'-'.join(map(str, settings['hidden']))}, {settings['epochs']} epochs, {seeds} seeds each, "
         f"{settings['samples']:,} samples. Beta 0 is an AE with noise in its code; a large one says nothing any more. "
-        "Orange: an AE of the same size. Bars: lowest and highest seed."
+        "Orange: an AE of the same size. Numbers at points: beta. Bars: lowest and highest seed. "
+        "Click a point to see its model on the stage."
     )
     names = {key: scoreboard.title_of(key) for key in found.controls}
     left, right = st.columns(2)
     with left:
         st.markdown("**Rate against distortion**")
-        st.plotly_chart(figures.rate_distortion(found), width="stretch", config=STILL)
+        visit(clickable(figures.rate_distortion(found), "rate against distortion"))
     with right:
         what = st.selectbox(
             "Against beta", list(names), format_func=names.__getitem__, index=list(names).index("frechet/prior")
         )
-        st.plotly_chart(figures.against_beta(found, what, names[what]), width="stretch", config=STILL)
+        visit(clickable(figures.against_beta(found, what, names[what]), "against beta"))
+
+
+def clickable(figure: go.Figure, key: str) -> list[dict[str, Any]]:
+    """Show a figure; the points that were clicked."""
+    event = st.plotly_chart(figure, config=STILL, key=key, on_select="rerun", selection_mode="points")
+    return list(event["selection"]["points"])
+
+
+def visit(points: list[dict[str, Any]]) -> None:
+    """Go to the stage with the model of the point that was clicked, if one was; its customdata: latent_dim, beta, …"""
+    for point in points[:1]:
+        latent_dim, beta, *_ = point["customdata"]
+        pair = catalogue.shipped().dial_pair(latent_dim, beta)
+        if pair:
+            st.switch_page("explore.py", query_params=pair)
+        st.warning("The model of this point is not here: get the project's files again.")
 
 
 st.header("Measure", anchor=False)

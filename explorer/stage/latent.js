@@ -92,6 +92,9 @@ export function nearestCode(atlas, z) {
   return { index, distance: Math.sqrt(best) };
 }
 
+/** A place is a hole when it is farther from any code than this share of held-out images is from its neighbour. */
+export const HOLE = 0.99;
+
 /** Share of held-out images whose code is nearer to its neighbour than this distance, in [0, 1]. */
 export function shareNearer(atlas, distance) {
   const table = atlas.distances;

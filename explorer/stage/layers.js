@@ -5,10 +5,9 @@
  * the scale. beyond: what lies past it, if that is shown. most: how opaque the end of the scale is.
  */
 
-import { codeOf, nearestCode, shareNearer } from './latent.js';
+import { codeOf, HOLE, nearestCode, shareNearer } from './latent.js';
 import { makeNearestImage } from './nearest.js';
 
-const HOLE = 0.99;
 const STRETCH_CODES = 64, STEP = 1e-3, MOST_STRETCH = 4;
 const MOST_UNCERTAIN = 0.6, MOST_DISTANCE = 2;
 

@@ -209,6 +209,7 @@ export class Live {
       panel.chooser.hidden = true;
       panel.setModel(withFigures(atlas, this.sides[kind]), kind.toUpperCase());
       panel.follow(atlas);
+      panel.follows = true;
     }
     panel.setView(this.view, this.axes, false);
     const { left, right } = this.panels;

@@ -70,8 +70,10 @@ export class LatentMap {
 
   /** Change what moves: probe, nearest, image, a, b ([x, y] or null), path (list of [x, y]), accent, pinned. */
   setMarks(patch) {
-    Object.assign(this.state.marks, patch);
-    this.drawMarks();
+    const { marks } = this.state;
+    if (Object.keys(patch).every((key) => Object.is(marks[key], patch[key]))) return;
+    Object.assign(marks, patch);
+    if (!this.frame) this.drawMarks(); // else the next frame draws all
   }
 
   /** @param {Array<{x: number, y: number, covariance: [number, number, number]}>} ellipses  in the plane's units */

@@ -2,14 +2,13 @@
 
 import { imageOf } from './atlas.js';
 import { h, paint, pictureCanvas, setText, short } from './dom.js';
-import { codeAtQuantile, codeOf, nearestCode, shareNearer } from './latent.js';
+import { codeAtQuantile, codeOf, HOLE, nearestCode, shareNearer } from './latent.js';
 import { LatentMap } from './map.js';
 import { Sliders } from './sliders.js';
 import { byQuantile, makeView, percent } from './views.js';
 
 const TITLES = { ae: 'Autoencoder', vae: 'Variational autoencoder' };
 const HINT = 'Arrow keys move the probe, Enter looks at the nearest image, A and B set the ends of the walk, plus and minus zoom, Escape lets go of the probe.';
-const HOLE = 0.95;
 
 export class Panel {
   /**
@@ -102,11 +101,10 @@ export class Panel {
   }
 
   /**
-   * The same model a moment later in its training: other codes, other weights, the same probe.
+   * The same network with other weights and codes: a moment later in its training, or trained with another beta.
    * @param {any} atlas
    */
   follow(atlas) {
-    this.follows = true;
     this.atlas = atlas;
     this.nearestIndex = -1;
     this.sliders.fit(atlas);
@@ -122,9 +120,14 @@ export class Panel {
       `With z sampled: ${model.test_recon_sampled.toFixed(1)}. Trained on ${model.n_train.toLocaleString('en')} images, ${model.epochs} epochs, seed ${model.seed}.`;
   }
 
-  /** Which models may stand here. */
-  setChoices(models, chosen) {
-    const text = (model) => (models.filter((other) => other.model === model.model).length > 1 ? model.name : model.model.toUpperCase());
+  /** Which models may stand here. dial: those of the beta dial, which have a name of their own. */
+  setChoices(models, chosen, dial = []) {
+    const usual = models.filter((model) => !dial.includes(model));
+    const text = (model) => {
+      const kind = model.model.toUpperCase();
+      if (dial.includes(model)) return `${kind} of the dial`;
+      return usual.filter((other) => other.model === model.model).length > 1 ? model.name : kind;
+    };
     this.chooser.replaceChildren(...models.map((model) => h('option', { value: model.name, selected: model.name === chosen }, text(model))));
   }
 
@@ -164,8 +167,8 @@ export class Panel {
     if (index !== this.nearestIndex) this.showNearest(index);
     const share = shareNearer(this.atlas, distance);
     const usual = distance / this.atlas.distances[this.atlas.distances.length >> 1];
-    setText(this.hole, `${share >= HOLE ? 'A hole: ' : ''}farther from any code than ${percent(share)} of real images (${short(usual)} times the usual distance)`);
-    this.hole.classList.toggle('far', share >= HOLE);
+    setText(this.hole, `${share > HOLE ? 'A hole: ' : ''}farther from any code than ${percent(share)} of real images (${short(usual)} times the usual distance)`);
+    this.hole.classList.toggle('far', share > HOLE);
     this.sliders.set(z);
     this.map.setMarks({ probe: this.view.fromCode(z), nearest: this.view.fromCode(codeOf(this.atlas, index)) });
   }

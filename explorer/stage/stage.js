@@ -5,22 +5,24 @@
 
 import { atlasHere, loadAtlas } from './atlas.js';
 import { h, setText } from './dom.js';
+import { makeDial } from './dial.js';
 import { makeEllipses } from './ellipses.js';
 import { makeGrid } from './grid.js';
 import { makeInspect } from './inspect.js';
-import { codeAtQuantile, codeOf, link, meanCode, nearestCode, valueAt } from './latent.js';
+import { codeAtQuantile, codeOf, link, meanCode, nearestCode, pathPoint, valueAt } from './latent.js';
 import { makeOverlay } from './overlay.js';
 import { makeAddress, makeNotices } from './page.js';
 import { classColours, isDark } from './palette.js';
 import { Panel } from './panel.js';
 import { makeSamples } from './samples.js';
 import { makeSlices } from './slices.js';
-import { defaultPair, dimensionsOf, FRESH, modelsFor, readState } from './state.js';
+import { defaultPair, dialPair, dimensionsOf, FRESH, modelsFor, onDial, readState } from './state.js';
 import { makeBridge, makeLegend, makeSwitches } from './switches.js';
 import { makeWalk } from './walk.js';
 import { makeWords } from './words.js';
 
 const SIDES = ['left', 'right'];
+const WAY_POINTS = 33;
 
 export class Stage {
   /**
@@ -75,14 +77,16 @@ export class Stage {
       behind: (behind) => this.change({ behind, ...(behind === 'grid' ? { layer: 'none' } : {}) }),
       layer: (layer) => this.change({ layer, ...(layer !== 'none' && this.state.behind === 'grid' ? { behind: 'nothing' } : {}) }),
       ellipses: (ellipses) => this.change({ ellipses }),
+      dial: () => this.toggleDial(),
     });
+    this.dial = makeDial({ catalogue: this.catalogue, base: this.base, onTurn: (model) => this.turn(model) });
     this.bridge = makeBridge({ onLink: () => this.toggleLink(), onPin: () => this.setPinned(this.state.z === null) });
     this.legend = makeLegend({ onClass: (chosen) => this.change({ class: chosen }) });
     this.spoken = h('p', { class: 'only-spoken', 'aria-live': 'polite' });
     this.host.replaceChildren(
       h('header', { class: 'top' }, h('h1', {}, 'Latent ', h('span', { class: 'ae-ink' }, 'Ex'), h('span', { class: 'vae-ink' }, 'plorer')),
         h('p', {}, 'Move over a map: every point is a code, and both decoders answer. Press to hold the probe. Can you find a hole?'), this.legend.element),
-      this.switches.element, this.overlay.element, this.ellipses.element, this.notices.element,
+      this.switches.element, this.dial.element, this.overlay.element, this.ellipses.element, this.notices.element,
       h('div', { class: 'panels' }, this.panels.left.element, this.bridge.element, this.panels.right.element),
       h('div', { class: 'blocks' }, this.samples.element, this.walk.element, this.inspect.element),
       makeWords(), this.spoken);
@@ -111,26 +115,85 @@ export class Stage {
   // --- models and switches ----------------------------------------------------------------------------------------
 
   models() {
-    return SIDES.map((side) => this.catalogue.models.find((model) => model.name === this.state[side]));
+    const all = [...this.catalogue.models, ...this.catalogue.dial];
+    return SIDES.map((side) => all.find((model) => model.name === this.state[side]));
   }
 
-  /** Another data set or number of dimensions: the same kinds of models stand left and right. */
+  /** Another data set or number of dimensions: the same kinds of models stand left and right, or the dial at its beta. */
   choosePair(patch) {
     const data = patch.data ?? this.state.data;
     const all = dimensionsOf(this.catalogue, data);
     const wanted = patch.d ?? this.state.d;
     const d = all.includes(wanted) ? wanted : all[0];
-    const kinds = this.models().map((model) => model.model);
-    const here = modelsFor(this.catalogue, data, d);
-    const pair = defaultPair(this.catalogue, data, d);
-    SIDES.forEach((side, i) => { pair[side] = here.find((model) => model.model === kinds[i])?.name ?? pair[side]; });
-    const image = Math.min(this.state.image, Math.min(...here.map((model) => model.n)) - 1);
-    this.change({ data, d, ...pair, ...FRESH, axes: [0, 1], class: null, image });
+    const now = onDial(this.catalogue, this.state);
+    const pair = (now && dialPair(this.catalogue, data, d, now.beta)) ?? this.sameKinds(data, d);
+    this.change({ data, d, ...pair, ...FRESH, axes: [0, 1], class: null });
+  }
+
+  sameKinds(data, d) {
+    const here = modelsFor(this.catalogue, data, d), pair = defaultPair(this.catalogue, data, d);
+    this.models().forEach(({ model: kind }, i) => { pair[SIDES[i]] = here.find(({ model }) => model === kind)?.name ?? pair[SIDES[i]]; });
+    return pair;
+  }
+
+  /** The dial on, at beta 1 and with the AE of its size on the left; or off. */
+  toggleDial() {
+    const { data, d } = this.state;
+    const pair = onDial(this.catalogue, this.state) ? defaultPair(this.catalogue, data, d) : dialPair(this.catalogue, data, d, 1);
+    this.change({ ...pair, ...FRESH });
+  }
+
+  /** The dial's next model in the right-hand place; all that stands left stays. */
+  async turn(model) {
+    const { right } = this.panels, turn = ++this.loads;
+    if (!right.atlas) return this.change({ right: model.name });
+    this.state.right = model.name;
+    this.address.write(this.state);
+    this.showSwitches();
+    try {
+      const atlas = atlasHere(model) ?? await loadAtlas(model, this.base);
+      if (turn !== this.loads) return;
+      this.showTurned(atlas);
+      await Promise.all([atlas.imagesHere, new Promise((done) => requestAnimationFrame(() => setTimeout(done)))]);
+      if (turn === this.loads) this.showBlocks();
+    } catch ({ message }) {
+      if (turn !== this.loads) return;
+      this.notices.say(`${model.name} cannot be shown. ${message}`, { brief: true });
+      this.change({ right: right.atlas.model.name });
+    }
+  }
+
+  /** What is held by an image stays with it; any other code goes where as many codes lie below it, in each dimension. */
+  showTurned(atlas) {
+    const { left, right } = this.panels, { zr } = this.state;
+    const before = right.atlas, moved = (z) => link(before, atlas, z), picked = this.pickedImage();
+    for (const key of ['a', 'b']) {
+      const { codes } = this.state[key];
+      if (codes) this.state[key] = { codes: [codes[0], moved(codes[1])] };
+    }
+    if (picked !== null) right.z = codeOf(atlas, picked);
+    else if (zr || !this.linked()) right.z = moved(right.z);
+    else right.z = link(left.atlas, atlas, left.z);
+    right.base = right.z;
+    right.follow(atlas);
+    right.showFacts(atlas.model);
+    this.showChoices();
+    this.walk.stop();
+    this.show(['view'], [right]);
+    this.setPinned(this.state.z !== null);
+  }
+
+  /** What follows once the map has answered: the blocks below. */
+  showBlocks() {
+    this.panels.right.showNearest(this.panels.right.nearestIndex);
+    this.walk.showModels(this.described());
+    this.show(['seed', 'image', 'a', 'b']);
   }
 
   /** Change the state, show what follows from it, and keep it in the address. */
   change(patch) {
     Object.assign(this.state, patch);
+    if ('left' in patch || 'right' in patch) this.state.image = Math.min(this.state.image, ...this.models().map(({ n }) => n - 1));
     this.address.write(this.state);
     if ('left' in patch || 'right' in patch) this.load();
     else this.show(Object.keys(patch));
@@ -140,8 +203,7 @@ export class Stage {
     const turn = ++this.loads;
     const models = this.models();
     this.showSwitches();
-    const here = modelsFor(this.catalogue, this.state.data, this.state.d);
-    SIDES.forEach((side) => this.panels[side].setChoices(here, this.state[side]));
+    this.showChoices();
     const missing = models.filter((model) => !atlasHere(model));
     const megabytes = missing.flatMap((model) => Object.values(model.parts)).reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
     SIDES.forEach((side, i) => this.panels[side].say(missing.includes(models[i]) ? `Loading ${models[i].name} (${megabytes.toFixed(1)} MB at most) …` : ''));
@@ -157,6 +219,12 @@ export class Stage {
     if (sound) this.showModels(results.map(({ value }) => value ?? sound.value));
   }
 
+  /** In each chooser: what may stand there, the dial's model among it while it does. */
+  showChoices() {
+    const here = modelsFor(this.catalogue, this.state.data, this.state.d);
+    this.models().forEach((model, i) => this.panels[SIDES[i]].setChoices([...new Set([...here, model])], model.name, this.catalogue.dial));
+  }
+
   showModels(atlases) {
     const same = atlases[0].model.model === atlases[1].model.model;
     SIDES.forEach((side, i) => {
@@ -166,6 +234,7 @@ export class Stage {
     this.walk.stop();
     this.walk.showModels(this.described());
     this.restoreProbe();
+    this.showAccents();
     this.show(['view', 'axes', 'class', 'behind', 'layer', 'ellipses', 'seed', 'image', 'a', 'b', 'walk', 'link']);
     this.host.dataset.ready = 'true';
     Promise.all(atlases.map((atlas) => atlas.imagesHere)).then(() => this.showImages(), ({ message }) => this.notices.say(message));
@@ -194,27 +263,29 @@ export class Stage {
     });
   }
 
-  /** Show what the changed keys touch, and nothing else. */
-  show(keys) {
+  /** Show what the changed keys touch, on these panels, and nothing else. */
+  show(keys, panels = Object.values(this.panels)) {
     const any = (...names) => names.some((name) => keys.includes(name));
     const { left, right } = this.panels;
     this.showSwitches();
     if (!left.atlas || !right.atlas) return;
     const moved = any('view', 'axes', 'behind');
-    if (moved) for (const panel of [left, right]) panel.setView(this.state.view, this.state.axes, this.state.behind === 'grid');
-    if (moved || any('class')) this.showClasses();
-    if (moved || any('link')) this.showProbe();
+    if (moved) for (const panel of panels) panel.setView(this.state.view, this.state.axes, this.state.behind === 'grid');
+    if (moved || any('class')) this.showClasses(panels);
+    if (moved || any('link')) this.showProbe(panels);
     if (any('seed')) this.samples.show(this.described(), this.state.seed, dimensionsOf(this.catalogue, this.state.data));
     if (any('image')) this.inspect.show(this.described(), this.state.image, this.classes());
-    if (moved || any('a', 'b', 'walk')) this.showWalk();
-    if (moved || any('image')) for (const panel of [left, right]) panel.map.setMarks({ image: panel.view.fromCode(codeOf(panel.atlas, this.state.image)) });
-    if (moved) this.showGrid();
+    if (any('a', 'b', 'walk')) this.showWalk();
+    if (moved || any('a', 'b', 'walk')) this.showPath(panels);
+    if (moved || any('image')) for (const panel of panels) panel.map.setMarks({ image: panel.view.fromCode(codeOf(panel.atlas, this.state.image)) });
+    if (moved) this.showGrid(panels);
     if (moved || any('layer')) this.overlay.show(this.state);
     if (moved || any('ellipses', 'class', 'image')) this.showEllipses();
   }
 
   showSwitches() {
     this.switches.show(this.state);
+    this.dial.show(this.state);
     this.showPin();
   }
 
@@ -224,10 +295,10 @@ export class Stage {
     return this.catalogue.datasets[this.state.data].classes;
   }
 
-  showClasses() {
+  showClasses(panels = Object.values(this.panels)) {
     const colours = classColours(this.dark);
     this.legend.show(this.classes(), colours, this.state.class);
-    for (const { map, atlas } of Object.values(this.panels)) {
+    for (const { map, atlas } of panels) {
       map.set({ selectedClass: this.state.class, colours, labels: atlas.labels, names: this.classes() });
     }
   }
@@ -298,11 +369,12 @@ export class Stage {
     for (const { map } of Object.values(this.panels)) map?.setMarks({ pinned });
   }
 
-  showProbe() {
-    for (const panel of Object.values(this.panels)) {
-      panel.map.setMarks({ accent: getComputedStyle(panel.title).color });
-      panel.setCode(panel.z);
-    }
+  showProbe(panels = Object.values(this.panels)) {
+    for (const panel of panels) panel.setCode(panel.z);
+  }
+
+  showAccents() {
+    for (const { map, title } of Object.values(this.panels)) map.setMarks({ accent: getComputedStyle(title).color });
   }
 
   toggleLink() {
@@ -353,11 +425,17 @@ export class Stage {
   showWalk() {
     const [a, b] = [this.endCodes('a'), this.endCodes('b')];
     this.walk.showPath(SIDES.map((_, i) => [a[i], b[i]]), this.state.walk);
-    SIDES.forEach((side, i) => {
-      const { map, view } = this.panels[side];
-      this.panels[side].markCode = (key) => this.endCodes(key)[i];
-      map.setMarks({ a: view.fromCode(a[i]), b: view.fromCode(b[i]), path: view.snaps ? null : this.walk.points(i, 33).map((z) => view.fromCode(z)) });
-    });
+  }
+
+  /** The walk's ends and way on the maps. */
+  showPath(panels) {
+    const [a, b] = [this.endCodes('a'), this.endCodes('b')];
+    for (const panel of panels) {
+      const i = SIDES.indexOf(panel.side), { map, view } = panel;
+      const way = Array.from({ length: WAY_POINTS }, (_, k) => view.fromCode(pathPoint(a[i], b[i], k / (WAY_POINTS - 1), this.state.walk)));
+      panel.markCode = (key) => this.endCodes(key)[i];
+      map.setMarks({ a: way[0], b: way[WAY_POINTS - 1], path: view.snaps ? null : way });
+    }
   }
 
   showEllipses() {
@@ -372,9 +450,8 @@ export class Stage {
     return z && z.every((value, i) => Math.abs(value - at[i]) < 1e-6 * (1 + Math.abs(value))) ? image : null;
   }
 
-  showGrid() {
-    SIDES.forEach((side) => {
-      const { map, view, atlas, base } = this.panels[side];
+  showGrid(panels = Object.values(this.panels)) {
+    panels.forEach(({ side, map, view, atlas, base }) => {
       if (this.state.behind !== 'grid' || !view.quantiles) {
         this.slices.stop(`grid ${side}`);
         if (map.state.grid) map.set({ grid: null });
@@ -404,7 +481,7 @@ export class Stage {
     this.readTheme();
     if (!this.panels?.right.atlas) return;
     this.showClasses();
-    this.showProbe();
+    this.showAccents();
     this.overlay.repaint();
   }
 

@@ -33,6 +33,29 @@ export function dimensionsOf(catalogue, data) {
   return [...new Set(all)].sort((a, b) => a - b);
 }
 
+/**
+ * The models of the beta dial for a data set and number of dimensions, by beta, and the AE beside them; without an AE,
+ * which is what they are to be compared with, there is no dial.
+ */
+export function dialFor(catalogue, data, d) {
+  const here = catalogue.dial.filter((model) => model.dataset === data && model.latent_dim === d);
+  const ae = here.find((model) => model.model === 'ae') ?? null;
+  return { ae, vaes: ae ? here.filter((model) => model.model === 'vae') : [] };
+}
+
+/** The model the dial stands at, or null when it is off. */
+export function onDial(catalogue, { data, d, right }) {
+  return dialFor(catalogue, data, d).vaes.find((model) => model.name === right) ?? null;
+}
+
+/** What the stage shows with the dial at the beta nearest to this one, or null where there is no dial. */
+export function dialPair(catalogue, data, d, beta) {
+  const { ae, vaes } = dialFor(catalogue, data, d);
+  if (!vaes.length) return null;
+  const far = (model) => Math.abs(model.beta - beta);
+  return { left: ae.name, right: vaes.reduce((best, model) => (far(model) < far(best) ? model : best)).name };
+}
+
 /** The data sets there are models for. */
 export function dataSetsOf(catalogue) {
   return [...new Set(catalogue.models.map((model) => model.dataset))];
@@ -76,12 +99,13 @@ export function readState(search, catalogue) {
   state.d = dimensionsOf(catalogue, state.data)[0];
   takeOneOf('d', dimensionsOf(catalogue, state.data));
   Object.assign(state, defaultPair(catalogue, state.data, state.d));
-  const models = modelsFor(catalogue, state.data, state.d);
-  for (const key of ['left', 'right']) takeOneOf(key, models.map((model) => model.name));
+  const models = modelsFor(catalogue, state.data, state.d), dial = dialFor(catalogue, state.data, state.d);
+  const choices = { left: dial.vaes.length ? [...models, dial.ae] : models, right: [...models, ...dial.vaes] };
+  for (const key of ['left', 'right']) takeOneOf(key, choices[key].map((model) => model.name));
   for (const key of Object.keys(CHOICES)) takeOneOf(key, CHOICES[key].map((choice) => choice.value));
   if (state.layer !== 'none') state.behind = 'nothing'; // one place, one picture
 
-  const n = Math.min(...models.map((model) => model.n));
+  const n = Math.min(...[...models, ...catalogue.dial].filter(({ name }) => name === state.left || name === state.right).map((model) => model.n));
   const classes = catalogue.datasets[state.data].classes;
   const whole = (limit, start = 0) => (text) => (/^\d+$/.test(text) && Number(text) >= start && Number(text) < limit ? Number(text) : undefined);
   const code = (text) => parseCode(text, state.d);

@@ -1,12 +1,12 @@
 /** The switches over the maps, the legend, and the bridge between the maps. They show the state and say what was chosen. */
 
 import { choice, h, setText } from './dom.js';
-import { CHOICES, dataSetsOf, dimensionsOf } from './state.js';
+import { CHOICES, dataSetsOf, dialFor, dimensionsOf, onDial } from './state.js';
 
 /**
  * @param {any} catalogue
  * @param {{data: (name: string) => void, d: (d: number) => void, view: (name: string) => void,
- *          behind: (name: string) => void, layer: (name: string) => void, ellipses: (name: string) => void}} on
+ *          behind: (name: string) => void, layer: (name: string) => void, ellipses: (name: string) => void, dial: () => void}} on
  */
 export function makeSwitches(catalogue, on) {
   const titles = dataSetsOf(catalogue).map((value) => ({ value, text: catalogue.datasets[value].title }));
@@ -18,15 +18,19 @@ export function makeSwitches(catalogue, on) {
   };
   const ellipses = h('button', { type: 'button', class: 'toggle', title: 'Where 95 % of the VAE’s q(z|x) lies' }, 'Ellipses');
   ellipses.addEventListener('click', () => on.ellipses(ellipses.getAttribute('aria-pressed') === 'true' ? 'off' : 'on'));
+  const dial = h('button', { type: 'button', class: 'toggle', onclick: on.dial }, 'Beta dial');
   const place = h('span', { class: 'dims' });
   let shownDims = '', dims = null;
-  const element = h('div', { class: 'switches' }, fixed.data.element, place, fixed.view.element, fixed.behind.element, fixed.layer.element, ellipses);
+  const element = h('div', { class: 'switches' }, fixed.data.element, place, fixed.view.element, fixed.behind.element, fixed.layer.element, ellipses, dial);
 
   function show(state) {
     for (const [key, one] of Object.entries(fixed)) one.show(state[key]);
     const dataset = catalogue.datasets[state.data];
     fixed.layer.bar('uncertainty', dataset.classifier ? null : noJudge(dataset));
     ellipses.setAttribute('aria-pressed', String(state.ellipses === 'on'));
+    dial.disabled = !dialFor(catalogue, state.data, state.d).vaes.length;
+    dial.title = dial.disabled ? `There are no models for a dial of ${dataset.title} at ${state.d} dimensions.` : 'Turn beta and see what it does to the VAE';
+    dial.setAttribute('aria-pressed', String(onDial(catalogue, state) !== null));
     const all = dimensionsOf(catalogue, state.data);
     if (shownDims !== String(all)) {
       dims = choice('Latent dimensions', all.map((d) => ({ value: d, text: String(d) })), state.d, (d) => on.d(Number(d)), 'dims');

@@ -79,9 +79,7 @@ export function makeWalk({ slices, onKind, onEnd, onPlace }) {
     playing = requestAnimationFrame(frame);
   });
 
-  /** Points on a model's path, for its map. */
-  const points = (side, count) => Array.from({ length: count }, (_, i) => at(side, i / (count - 1)));
-  return { element, showModels, showPath, points, stop };
+  return { element, showModels, showPath, stop };
 }
 
 function makeFrames({ kind, atlas }) {

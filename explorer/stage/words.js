@@ -9,7 +9,7 @@ const WORDS = [
   ['N(0, I)', 'The standard normal distribution: every dimension independent, mean 0, spread 1. A VAE is trained so that its codes follow it; an AE knows nothing of it.'],
   ['mixture', 'Ten Gaussians, fitted to a model’s codes after training.'],
   ['linked by quantile', 'The two models use different scales. The other probe goes where as many of its own codes lie below it, dimension by dimension.'],
-  ['hole', 'A place farther from any code than 95 % of real images are from their neighbours. The usual distance is that of the median image.'],
+  ['hole', 'A place farther from any code than 99 % of real images are from their neighbours. The usual distance is that of the median image.'],
   ['stretch', 'How far the decoded image moves for a step in the map. Where it is much, two near codes are two different images.'],
   ['class uncertainty', 'How far our small classifier is from being sure what the decoded image is. It can be sure about garbage too.'],
   ['ellipse', 'A VAE’s encoder gives each image a Gaussian of codes, q(z|x). Its 95 % region in the plane shown is an ellipse.'],

@@ -83,3 +83,18 @@ def test_models_of_ones_own_are_measured_while_one_looks_on(server: str, page: P
     expect(page.get_by_text(re.compile(r"pair-vae: (\d+ of \d+ figures|waiting)"))).to_be_visible(timeout=SLOW)
     expect(page.get_by_text("Sampled from N(0, I)").first).to_be_visible(timeout=SLOW)
     expect(page.get_by_text("The VAE's price")).to_be_visible()
+
+
+def test_a_click_on_a_point_of_the_frontier_puts_its_model_on_the_stage(server: str, page: Page) -> None:
+    page.goto(f"{server}/measure")
+    charts = page.get_by_test_id("stPlotlyChart")
+    point = charts.nth(-2).locator(".scatterlayer .trace").first.locator("path.point").nth(6)
+    point.wait_for(timeout=SLOW)
+    point.scroll_into_view_if_needed()
+    box = point.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    dial = page.get_by_role("slider", name="Beta dial", exact=True)
+    expect(dial).to_have_attribute("aria-valuetext", "β = 4", timeout=SLOW)
+    expect(page.get_by_role("combobox", name="Right model")).to_have_value("mnist-vae-2-beta4-seed0")
+    expect(page.get_by_role("combobox", name="Left model")).to_have_value("mnist-ae-2-seed0")
