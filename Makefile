@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint pretrained measures classifiers bench bench-training clean
+.PHONY: run test lint pretrained measures classifiers frontier bench bench-training clean
 
 run: .venv/installed
 	@$(BIN)/python -m explorer run
@@ -27,6 +27,10 @@ measures: .venv/installed
 
 classifiers: .venv/installed
 	$(BIN)/python scripts/make_classifiers.py --root $(ROOT)
+
+# Trains and measures over beta for the Measure page and the dial (half an hour on two cores; goes on where it was broken off).
+frontier: .venv/installed
+	$(BIN)/python scripts/make_frontier.py --root $(ROOT) --work $(WORK)
 
 bench: .venv/installed-dev
 	$(BIN)/python bench/start.py

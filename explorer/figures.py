@@ -68,6 +68,20 @@ def by_distribution(
     return plain(figure, height=230)
 
 
+def spread(pair: Sequence[Figure], names: Sequence[str], kinds: Sequence[str]) -> go.Figure:
+    """How the values behind a figure are spread: each model's quantiles as a line, the second one dashed."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for one, name, kind, dash in zip(pair, names, kinds, ("solid", "dash")):
+        shares = np.linspace(0, 100, len(one.spread)).tolist()
+        line = {"color": ACCENTS[kind], "dash": dash}
+        figure.add_trace(go.Scatter(x=shares, y=list(one.spread), name=name, mode="lines", line=line))
+    figure.update_xaxes(title="share of them that have less, %")
+    figure.update_yaxes(title=MEASURES[pair[0].measure].title, rangemode="tozero")
+    return plain(figure, height=260)
+
+
 def kl_per_dim(values: dict[str, list[float]]) -> go.Figure:
     """Bars: by a VAE's name, the KL of each of its dimensions in nats."""
     import plotly.graph_objects as go

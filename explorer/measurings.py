@@ -104,7 +104,7 @@ class Measurings:
             thread.start()
         for line in process.stdout:
             with contextlib.suppress(ValueError):
-                one.figures.append(Figure(**json.loads(line)))
+                one.figures.append(Figure.of(json.loads(line)))
         code = process.wait()
         listener.join()
         if code and not one.stopped.is_set():

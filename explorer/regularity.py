@@ -238,6 +238,7 @@ def paths(model: Model, here: World, codes: Codes) -> Iterator[Figure]:
             high,
             *controls,
             int(there.sum()),
+            spread=spread_of(values[there]),
             examples=Examples(rows, text),
         )
 
@@ -333,6 +334,7 @@ def stretch(model: Model, here: World, codes: Codes) -> Iterator[Figure]:
         floor=None,
         n=len(values),
         note="A decoder that stretches everywhere the same, such as PCA's, has 1. Noise has no decoder, so no floor.",
+        spread=spread_of(values / middle),
         examples=Examples(
             ranked(-values, decode(model, z)), "Images where the decoder stretches least, as usual, and most"
         ),
@@ -398,6 +400,7 @@ def price(model: Model, here: World, codes: Codes) -> Iterator[Figure]:
         floor=float(cross_entropy(x, np.broadcast_to(here.train.mean(axis=0) / 255, x.shape)).mean()),
         n=len(x),
         note="Nats an image, decoded from the code itself. Ceiling: perfect copies. Floor: the mean image for all.",
+        spread=spread_of(recon),
         examples=Examples(pairs, "Images and their copies: the best, in the middle, the worst"),
     )
     yield from kl_figures(codes, len(x), seed=here.seed)
@@ -414,7 +417,7 @@ def kl_figures(codes: Codes, n: int, *, seed: int) -> Iterator[Figure]:
     each = codes.kl.sum(axis=1)
     low, high = statistics.bootstrap(each, seed=seed)
     note = "Nats an image: what the code may say. It has no best value."
-    yield Figure("", "kl", None, float(each.mean()), low, high, None, 0.0, n, note=note)
+    yield Figure("", "kl", None, float(each.mean()), low, high, None, 0.0, n, note=note, spread=spread_of(each))
     active = int((variances > latent.ACTIVE).sum())
     note = "Dimensions whose mean over the images has a variance above 0.01."
     yield Figure("", "active_units", None, active, active, active, codes.d, 0, n, note=note)
@@ -451,6 +454,11 @@ def ranked(rank: np.ndarray, *images: np.ndarray) -> np.ndarray:
     chosen = np.stack([order[:count], order[middle : middle + count], order[::-1][:count]])
     sets = np.stack([bytes_of(each[chosen]) for each in images], axis=2)
     return sets.reshape(3, -1, *sets.shape[3:])
+
+
+def spread_of(values: np.ndarray) -> tuple[float, ...]:
+    """The quantiles of values at 0, 5, …, 100 %, to six digits."""
+    return tuple(float(f"{value:.6g}") for value in np.quantile(values, np.linspace(0, 1, 21)))
 
 
 def bytes_of(images: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from explorer.files import DamagedFile, read_checked, read_record, sha256, write
 if TYPE_CHECKING:
     import numpy as np
 
-FORMAT = 1
+FORMAT = 2
 FIGURES, PICTURES = "measures.json", "measures.gz"
 MAX_FIGURES_BYTES, MAX_PICTURES_BYTES = 1_000_000, 20_000_000
 
@@ -121,6 +121,7 @@ class Figure:
     value: None if it could not be computed; note says why then, or what else one has to know. low, high: 95 % interval;
     for mmd and energy the band in which the value would lie if codes and N(0, I) were alike. ceiling: what real
     held-out images reach, or the best there can be; floor: what noise does. n: from how many images, codes or paths.
+    spread: where each of those has a value of its own, the quantiles of these values at 0, 5, …, 100 %.
     """
 
     model: str
@@ -133,6 +134,7 @@ class Figure:
     floor: float | None
     n: int
     note: str = ""
+    spread: tuple[float, ...] = ()
     examples: Examples | None = None
 
     @property
@@ -150,7 +152,13 @@ class Figure:
 
     def record(self) -> dict[str, Any]:
         """As plain values, for JSON."""
-        return {key: value for key, value in vars(self).items() if key != "examples"}
+        return {**{key: value for key, value in vars(self).items() if key != "examples"}, "spread": list(self.spread)}
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> Figure:
+        """The way back from a record, which may hold more."""
+        plain = {key: record[key] for key in cls.__dataclass_fields__ if key != "examples"}
+        return cls(**{**plain, "spread": tuple(record["spread"])})
 
 
 @dataclass(frozen=True)
@@ -196,8 +204,7 @@ def save(folder: Path, board: Scoreboard) -> None:
 def load(folder: Path) -> Scoreboard:
     """The scoreboard in a model's folder, without its pictures. Raises DamagedFile if there is no sound one."""
     record = read(folder)
-    keys = [key for key in Figure.__dataclass_fields__ if key != "examples"]
-    return Scoreboard(tuple(Figure(**{key: one[key] for key in keys}) for one in record["figures"]), record["about"])
+    return Scoreboard(tuple(map(Figure.of, record["figures"])), record["about"])
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -217,10 +224,15 @@ def is_sound(one: Any) -> bool:
     if not isinstance(one, dict) or str(one.get("measure")) not in MEASURES:
         return False
     numbers = [one.get(key, "missing") for key in ("value", "low", "high", "ceiling", "floor")]
-    plain = all(value is None or (type(value) in (int, float) and math.isfinite(value)) for value in numbers)
+    plain = all(value is None or is_finite(value) for value in numbers)
+    plain = plain and isinstance(one.get("spread"), list) and all(map(is_finite, one["spread"]))
     words = isinstance(one.get("model"), str) and isinstance(one.get("note"), str)
     where = one.get("distribution", "missing") in (None, *DISTRIBUTIONS)
     return plain and words and where and type(one.get("n")) is int and isinstance(one.get("picture"), (str, type(None)))
+
+
+def is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def pictures(folder: Path, figure: Figure) -> Examples | None:
@@ -325,10 +337,11 @@ def as_text(board: Scoreboard) -> str:
 
 
 def as_csv(boards: Sequence[Scoreboard]) -> str:
-    """All figures, a line each."""
+    """All figures, a line each; their spreads are in the JSON."""
     target = io.StringIO()
     rows = table(boards)
-    writer = csv.DictWriter(target, list(rows[0]), lineterminator="\n")
+    columns = [key for key in rows[0] if key != "spread"]
+    writer = csv.DictWriter(target, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
     return target.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from explorer import catalogue, measurings, scoreboard
+from explorer import catalogue, frontier, measurings, scoreboard
+from explorer.files import DamagedFile
 from explorer.measurings import Measurings
 from tests import pages
 
@@ -30,13 +32,17 @@ def open_page(**query: str) -> AppTest:
     return pages.open_page("measure.py", **query)
 
 
+def chosen(page: AppTest) -> list[str]:
+    return [box.value for box in page.selectbox if box.label in ("Left model", "Right model")]
+
+
 def tables(page: AppTest) -> list[Any]:
     return [table.value for table in page.dataframe]
 
 
 def test_the_shipped_pair_is_there_at_once_with_its_verdict(many: Measurings) -> None:
     page = open_page(left="mnist-ae-16", right="mnist-vae-16")
-    assert [box.value for box in page.selectbox] == ["mnist-ae-16", "mnist-vae-16"]
+    assert chosen(page) == ["mnist-ae-16", "mnist-vae-16"]
     ae, vae = (scoreboard.load(catalogue.shipped().root / name) for name in ("mnist-ae-16", "mnist-vae-16"))
     assert any(scoreboard.verdict(ae, vae) in text.value for text in page.markdown)
     completeness, continuity, mismatch, price = tables(page)
@@ -59,7 +65,7 @@ def test_another_distribution_shows_its_own_figures(many: Measurings) -> None:
 
 @pytest.mark.parametrize("query", [{"left": "nobody"}, {"left": "../../etc", "right": "<b>"}])
 def test_an_address_that_names_nothing_shows_the_first_pair(many: Measurings, query: dict[str, str]) -> None:
-    assert [box.value for box in open_page(**query).selectbox] == ["mnist-ae-2", "mnist-vae-2"]
+    assert chosen(open_page(**query)) == ["mnist-ae-2", "mnist-vae-2"]
 
 
 def test_a_model_beside_itself_has_two_columns(many: Measurings) -> None:
@@ -86,3 +92,37 @@ def test_figures_of_other_weights_are_not_shown(
         shipped = scoreboard.load(Path("pretrained") / f"mnist-{kind}-2")
         scoreboard.save(library / f"digits-{kind}-3", shipped)
     assert "Not measured yet" in open_page().info[0].value
+
+
+def test_what_beta_trades_is_drawn_from_the_sweep_that_ships(many: Measurings) -> None:
+    page = open_page()
+    assert "What beta trades" in [heading.value for heading in page.header]
+    said = next(text.value for text in page.caption if text.value.startswith("MNIST, 256-128"))
+    assert "10 epochs, 3 seeds each, 2,000 samples" in said
+    (against,) = (box for box in page.selectbox if box.label == "Against beta")
+    assert upward(page) == ["distortion: recon, nats an image", "Fréchet distance, N(0, I)"]
+    against.set_value("recon/").run()
+    assert not page.exception
+    assert upward(page) == ["distortion: recon, nats an image", "Reconstruction"]
+
+
+def upward(page: AppTest) -> list[str]:
+    """What the upward axes of the last two charts, which are the frontier's, are called."""
+    charts: list[Any] = list(page.get("plotly_chart"))[-2:]
+    return [json.loads(chart.proto.spec)["layout"]["yaxis"]["title"]["text"] for chart in charts]
+
+
+def test_a_frontier_that_is_damaged_is_told_and_the_figures_stay(
+    many: Measurings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(path: Path) -> frontier.Frontier:
+        raise DamagedFile(f"{path} is not a frontier: it holds points that are none")
+
+    monkeypatch.setattr(frontier, "load", damaged)
+    page = open_page()
+    assert len(tables(page)) == 4
+    (told,) = page.warning
+    assert told.value == (
+        "What beta trades cannot be shown. "
+        "pretrained/frontier/mnist.json is not a frontier: it holds points that are none."
+    )

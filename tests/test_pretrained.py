@@ -152,7 +152,7 @@ def test_the_atlases_of_a_data_set_show_its_held_out_images_with_their_labels(da
 
 
 def test_all_that_ships_is_small_enough() -> None:
-    assert sum(path.stat().st_size for path in checkpoints.PRETRAINED.rglob("*") if path.is_file()) <= 45_000_000
+    assert sum(path.stat().st_size for path in checkpoints.PRETRAINED.rglob("*") if path.is_file()) <= 58_000_000
 
 
 @pytest.mark.parametrize("dataset", DATASETS)

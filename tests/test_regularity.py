@@ -21,6 +21,7 @@ from explorer.statistics import CannotMeasure
 from explorer.world import World
 
 SAMPLES = 150
+SPREAD = {"recon", "kl", "path_step", "class_flips", "stretch"}
 EACH_KIND = pytest.mark.parametrize("kind", ["ae", "vae"])
 
 
@@ -47,7 +48,10 @@ def changed(model: Model) -> Model:
 def is_close(one: Figure, other: Figure, *, relative: float = 1e-4) -> bool:
     if one.value is None or other.value is None:
         return one.value is other.value
-    return abs(one.value - other.value) <= relative * max(abs(one.value), 1e-9)
+    near = relative * max(abs(one.value), *map(abs, one.spread), 1e-9)
+    return abs(one.value - other.value) <= relative * max(abs(one.value), 1e-9) and bool(
+        np.allclose(one.spread, other.spread, rtol=0, atol=near)
+    )
 
 
 # ---- what is there
@@ -64,7 +68,12 @@ def test_every_measure_is_there_once_with_all_that_is_said_of_it(
         assert [one.distribution for one in figures.values() if one.measure == name] == list(DISTRIBUTIONS)
     for one in figures.values():
         keys = ["model", "measure", "distribution", "value", "low", "high", "ceiling", "floor", "n", "note"]
-        assert list(one.record()) == keys
+        assert list(one.record()) == [*keys, "spread"]
+        assert len(one.spread) == (21 if one.measure in SPREAD and one.value is not None else 0)
+        assert list(one.spread) == sorted(one.spread)
+        if one.spread and one.measure != "stretch":
+            assert one.value is not None
+            assert one.spread[0] <= one.value <= one.spread[-1]
         assert one.model == f"digits-{kind}-3"
         if one.measure == "kl" and kind == "ae":
             assert one.value is None
@@ -235,6 +244,7 @@ def test_a_linear_decoder_stretches_evenly(
     monkeypatch.setattr(model.module, "decode", lambda z: (0.5 + 1e-3 * z @ weight).reshape(-1, 1, 8, 8))
     (found,) = regularity.stretch(model, here, codes_of(model, here))
     assert found.value == pytest.approx(1.0, abs=1e-3)
+    assert found.spread == pytest.approx([1.0] * 21, abs=1e-3)
 
 
 def codes_at(train: np.ndarray, held_out: np.ndarray) -> Codes:

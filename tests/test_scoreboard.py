@@ -112,6 +112,8 @@ def test_no_scoreboard_is_told(tmp_path: Path) -> None:
         {"figures": [{**figure("recon", 1.0).record(), "distribution": "elsewhere", "picture": None}]},
         {"figures": [{**figure("recon", 1.0).record(), "value": "much", "picture": None}]},
         {"figures": [{**figure("recon", 1.0).record(), "n": None, "picture": None}]},
+        {"figures": [{**figure("recon", 1.0).record(), "spread": [1.0, "2"], "picture": None}]},
+        {"figures": [{**figure("recon", 1.0).record(), "spread": None, "picture": None}]},
         {"about": None},
         {"pictures": None},
     ],

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 SIDES = ("left", "right")
 GROUPS = ("Completeness", "Continuity", "Prior mismatch", "Price")
 STILL = {"displayModeBar": False}
+UNITS = {
+    "recon": "How the images' errors are spread, in nats.",
+    "kl": "How the images' KL is spread, in nats.",
+    "path_step": "How the largest steps of the paths are spread.",
+    "class_flips": "How the numbers of class changes are spread over the paths.",
+    "stretch": "How the decoder's stretch is spread over the held-out codes; 1 is its median.",
+}
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,10 @@ def show_examples(shown: Shown, name: str, pair: list[Figure | None]) -> None:
             if found:
                 st.caption(f"{found.text}.")
                 st.image(figures.contact_sheet(found.images), width="stretch")
+    there = [three for three in zip(pair, shown.heads, shown.kinds) if three[0] and three[0].spread]
+    if there:
+        st.caption(UNITS[name])
+        st.plotly_chart(figures.spread(*zip(*there)), width=600, config=STILL)
 
 
 def for_each(action: Callable[[Path], object], folders: list[Path]) -> None:
@@ -255,9 +266,11 @@ def show_kl(shown: Shown) -> None:
 
 def show_frontier() -> None:
     """What beta trades, from the sweep that ships."""
+    root = catalogue.shipped().root
     try:
-        found = frontier.load(catalogue.shipped().root / "frontier" / "mnist.json")
-    except DamagedFile:
+        found = frontier.load(root / "frontier" / "mnist.json")
+    except DamagedFile as error:
+        st.warning(f"What beta trades cannot be shown. {catalogue.public(str(error), root)}.")
         return
     st.header("What beta trades", anchor=False)
     settings = found.settings

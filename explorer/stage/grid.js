@@ -4,6 +4,36 @@ import { drawPixels } from './dom.js';
 
 const SIDE = 20;
 const STRIDE = 147; // coprime to 400: the grid fills in all over at once
+const REST_MS = 250;
+
+/**
+ * The grids of both maps.
+ * @param {{slices: any, panels: Record<string, any>}} options
+ */
+export function makeGrids({ slices, panels }) {
+  let timer = 0;
+
+  /** Decode them anew, or take them away. */
+  function show(which, on) {
+    for (const { side, map, view, atlas, base } of which) {
+      if (on && view.quantiles) {
+        const grid = makeGrid(atlas, view, base);
+        map.set({ grid });
+        slices.run(`grid ${side}`, grid.step, () => map.drawBehind());
+      } else {
+        slices.stop(`grid ${side}`);
+        if (map.state.grid) map.set({ grid: null });
+      }
+    }
+  }
+
+  /** After the probe has rested: the plane goes through the new code. */
+  function soon() {
+    clearTimeout(timer);
+    timer = setTimeout(() => show(Object.values(panels).filter(({ map }) => map.state.grid), true), REST_MS);
+  }
+  return { show, soon, stop: () => clearTimeout(timer) };
+}
 
 /**
  * @param {any} atlas
@@ -12,7 +42,7 @@ const STRIDE = 147; // coprime to 400: the grid fills in all over at once
  * @returns {{sprite: HTMLCanvasElement, step: () => boolean}} sprite: the unit square of quantiles, transparent where
  *     nothing is decoded yet; step decodes one more image
  */
-export function makeGrid(atlas, view, base) {
+function makeGrid(atlas, view, base) {
   const [, height, width] = atlas.shape;
   const sprite = document.createElement('canvas');
   [sprite.width, sprite.height] = [SIDE * width, SIDE * height];

@@ -7,7 +7,7 @@ import { atlasHere, loadAtlas } from './atlas.js';
 import { h, setText } from './dom.js';
 import { makeDial } from './dial.js';
 import { makeEllipses } from './ellipses.js';
-import { makeGrid } from './grid.js';
+import { makeGrids } from './grid.js';
 import { makeInspect } from './inspect.js';
 import { codeAtQuantile, codeOf, link, meanCode, nearestCode, pathPoint, valueAt } from './latent.js';
 import { makeOverlay } from './overlay.js';
@@ -16,7 +16,7 @@ import { classColours, isDark } from './palette.js';
 import { Panel } from './panel.js';
 import { makeSamples } from './samples.js';
 import { makeSlices } from './slices.js';
-import { defaultPair, dialPair, dimensionsOf, FRESH, modelsFor, onDial, readState } from './state.js';
+import { defaultPair, dialPair, dimensionsOf, FRESH, modelsFor, onDial, pairFor, readState } from './state.js';
 import { makeBridge, makeLegend, makeSwitches } from './switches.js';
 import { makeWalk } from './walk.js';
 import { makeWords } from './words.js';
@@ -56,6 +56,7 @@ export class Stage {
     this.panels = Object.fromEntries(SIDES.map((side) => [side, new Panel({ side, on: this.panelEvents(side) })]));
     this.overlay = makeOverlay({ slices: this.slices, base: this.base, datasets: this.catalogue.datasets, panels: this.panels });
     this.ellipses = makeEllipses({ base: this.base, panels: this.panels, onProblem: (text) => this.notices.say(text, { brief: true }) });
+    this.grids = makeGrids({ slices: this.slices, panels: this.panels });
     this.samples = makeSamples({
       slices: this.slices,
       onSeed: (seed) => this.change({ seed }),
@@ -119,21 +120,13 @@ export class Stage {
     return SIDES.map((side) => all.find((model) => model.name === this.state[side]));
   }
 
-  /** Another data set or number of dimensions: the same kinds of models stand left and right, or the dial at its beta. */
+  /** Another data set or number of dimensions. */
   choosePair(patch) {
     const data = patch.data ?? this.state.data;
     const all = dimensionsOf(this.catalogue, data);
     const wanted = patch.d ?? this.state.d;
     const d = all.includes(wanted) ? wanted : all[0];
-    const now = onDial(this.catalogue, this.state);
-    const pair = (now && dialPair(this.catalogue, data, d, now.beta)) ?? this.sameKinds(data, d);
-    this.change({ data, d, ...pair, ...FRESH, axes: [0, 1], class: null });
-  }
-
-  sameKinds(data, d) {
-    const here = modelsFor(this.catalogue, data, d), pair = defaultPair(this.catalogue, data, d);
-    this.models().forEach(({ model: kind }, i) => { pair[SIDES[i]] = here.find(({ model }) => model === kind)?.name ?? pair[SIDES[i]]; });
-    return pair;
+    this.change({ data, d, ...pairFor(this.catalogue, this.state, data, d), ...FRESH, axes: [0, 1], class: null });
   }
 
   /** The dial on, at beta 1 and with the AE of its size on the left; or off. */
@@ -171,11 +164,10 @@ export class Stage {
       const { codes } = this.state[key];
       if (codes) this.state[key] = { codes: [codes[0], moved(codes[1])] };
     }
-    if (picked !== null) right.z = codeOf(atlas, picked);
-    else if (zr || !this.linked()) right.z = moved(right.z);
-    else right.z = link(left.atlas, atlas, left.z);
-    right.base = right.z;
     right.follow(atlas);
+    if (picked !== null) right.z = codeOf(atlas, picked);
+    else right.z = this.settle(right, zr || !this.linked() ? moved(right.z) : link(left.atlas, atlas, left.z));
+    right.base = right.z;
     right.showFacts(atlas.model);
     this.showChoices();
     this.walk.stop();
@@ -278,7 +270,7 @@ export class Stage {
     if (any('a', 'b', 'walk')) this.showWalk();
     if (moved || any('a', 'b', 'walk')) this.showPath(panels);
     if (moved || any('image')) for (const panel of panels) panel.map.setMarks({ image: panel.view.fromCode(codeOf(panel.atlas, this.state.image)) });
-    if (moved) this.showGrid(panels);
+    if (moved) this.grids.show(panels, this.state.behind === 'grid');
     if (moved || any('layer')) this.overlay.show(this.state);
     if (moved || any('ellipses', 'class', 'image')) this.showEllipses();
   }
@@ -355,7 +347,7 @@ export class Stage {
     this.showPin();
     this.address.write(this.state);
     this.showEllipses();
-    if (pinned && this.state.behind === 'grid' && this.state.d > 2) this.showGridSoon();
+    if (pinned && this.state.behind === 'grid' && this.state.d > 2) this.grids.soon();
   }
 
   /** Whether the right probe is where the link would put it. */
@@ -401,7 +393,7 @@ export class Stage {
     setText(this.spoken, SIDES.map((side) => this.panels[side].spoken(this.classes())).join(' '));
   }
 
-  // --- the walk and the grid --------------------------------------------------------------------------------------
+  // --- the walk and the ellipses -------------------------------------------------------------------------------------
 
   /** The codes of one end of the walk, left and right. */
   endCodes(key) {
@@ -450,25 +442,6 @@ export class Stage {
     return z && z.every((value, i) => Math.abs(value - at[i]) < 1e-6 * (1 + Math.abs(value))) ? image : null;
   }
 
-  showGrid(panels = Object.values(this.panels)) {
-    panels.forEach(({ side, map, view, atlas, base }) => {
-      if (this.state.behind !== 'grid' || !view.quantiles) {
-        this.slices.stop(`grid ${side}`);
-        if (map.state.grid) map.set({ grid: null });
-        return;
-      }
-      const grid = makeGrid(atlas, view, base);
-      map.set({ grid });
-      this.slices.run(`grid ${side}`, grid.step, () => map.drawBehind());
-    });
-  }
-
-  /** After the probe has rested: the grid of a plane through the new code. */
-  showGridSoon() {
-    clearTimeout(this.gridTimer);
-    this.gridTimer = setTimeout(() => this.showGrid(), 250);
-  }
-
   // --- the page ---------------------------------------------------------------------------------------------------
 
   readTheme() {
@@ -490,7 +463,7 @@ export class Stage {
     this.slices.stopAll();
     this.overlay?.stop();
     this.address.stop();
-    clearTimeout(this.gridTimer);
+    this.grids?.stop();
     Object.values(this.panels ?? {}).forEach((panel) => panel.destroy());
   }
 }

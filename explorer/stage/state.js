@@ -56,6 +56,17 @@ export function dialPair(catalogue, data, d, beta) {
   return { left: ae.name, right: vaes.reduce((best, model) => (far(model) < far(best) ? model : best)).name };
 }
 
+/** What stands left and right for other data or dimensions: the same kinds of models as now, or the dial at its beta. */
+export function pairFor(catalogue, state, data, d) {
+  const now = onDial(catalogue, state);
+  const turned = now && dialPair(catalogue, data, d, now.beta);
+  if (turned) return turned;
+  const pair = defaultPair(catalogue, data, d), here = modelsFor(catalogue, data, d);
+  const kindOf = (name) => [...catalogue.models, ...catalogue.dial].find((model) => model.name === name).model;
+  for (const side of ['left', 'right']) pair[side] = here.find((model) => model.model === kindOf(state[side]))?.name ?? pair[side];
+  return pair;
+}
+
 /** The data sets there are models for. */
 export function dataSetsOf(catalogue) {
   return [...new Set(catalogue.models.map((model) => model.dataset))];

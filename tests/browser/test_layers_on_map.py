@@ -30,6 +30,7 @@ HOLE = 0.42  # an opacity between the end of the ramp and a hole's
 LEFT, RIGHT, TOP, BOTTOM = 34, 8, 8, 20  # the axes' margins in pixels
 WITHIN = 2.4477
 PATIENCE_MS = 240_000
+SMALL = {"width": 480, "height": 900}  # maps with few cells, which are soon computed
 BEHIND = """map => { const c = map.querySelectorAll('canvas')[0];
     const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
     return { width: c.width, alpha: Array.from(d).filter((_, i) => i % 4 === 3) }; }"""
@@ -133,7 +134,8 @@ def shown_and_codes(page: Page, kind: str, d: int, count: int) -> tuple[np.ndarr
 def test_a_layer_says_of_each_place_what_numpy_and_torch_say_of_its_code(
     open_page: OpenPage, layer: str, d: int, view: str
 ) -> None:
-    page = open_page(f"?layer={layer}&d={d}&view={view}")
+    # Holes have hard edges, which want small cells, and are soon computed.
+    page = open_page(f"?layer={layer}&d={d}&view={view}", **({} if layer == "holes" else {"viewport": SMALL}))
     wait_for(page, layer)
     for kind in ("AE", "VAE"):
         shown, codes = shown_and_codes(page, kind, d, 40)
@@ -168,7 +170,7 @@ def test_holes_are_where_numpy_finds_them_all_over_the_map(open_page: OpenPage) 
 
 
 def test_each_layer_is_seen_on_both_maps_beside_its_legend_and_lies_in_the_address(open_page: OpenPage) -> None:
-    page = open_page()
+    page = open_page(viewport=SMALL)
     expect(legend(page)).to_have_count(0)
     bare = {kind: opacity(page, kind) for kind in ("AE", "VAE")}
     for layer, name in LAYERS.items():
@@ -186,7 +188,7 @@ def test_each_layer_is_seen_on_both_maps_beside_its_legend_and_lies_in_the_addre
         assert len(legend(page).locator(".scale span").all()) == 3
         page.wait_for_timeout(400)
         assert f"layer={layer}" in page.evaluate("location.search")
-    again = open_page(page.evaluate("location.search"))
+    again = open_page(page.evaluate("location.search"), viewport=SMALL)
     expect(again.get_by_role("radio", name="distance to data")).to_be_checked()
     choose(page, "Layer", "none")
     expect(legend(page)).to_have_count(0)
@@ -196,7 +198,7 @@ def test_each_layer_is_seen_on_both_maps_beside_its_legend_and_lies_in_the_addre
 
 
 def test_a_layer_that_was_seen_is_there_at_once_and_another_part_of_the_map_is_computed(open_page: OpenPage) -> None:
-    page = open_page("?layer=distance")
+    page = open_page("?layer=distance", viewport=SMALL)
     wait_for(page, "distance")
     choose(page, "View", "PCA")
     wait_for(page, "distance")
@@ -257,7 +259,7 @@ def test_without_a_classifier_the_choice_is_closed_and_says_why(open_page: OpenP
         """async (address) => {
             const { makeSwitches } = await import(`${address}/switches.js`);
             const set = { title: 'My images', classes: ['a'], classifier: null };
-            const catalogue = { datasets: { own: set }, models: [{ dataset: 'own', latent_dim: 2 }] };
+            const catalogue = { datasets: { own: set }, models: [{ dataset: 'own', latent_dim: 2 }], dial: [] };
             const { element, show } = makeSwitches(catalogue, {});
             show({ data: 'own', d: 2, view: 'raw', behind: 'nothing', layer: 'none', ellipses: 'off' });
             const button = element.querySelector('[data-value="uncertainty"]');
