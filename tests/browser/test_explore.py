@@ -279,7 +279,8 @@ def test_everything_can_be_reached_with_the_keyboard(open_page: OpenPage) -> Non
 
 def test_a_class_is_singled_out_in_both_maps_by_its_legend(open_page: OpenPage) -> None:
     page = open_page()
-    ink = """map => { const c = map.querySelectorAll('canvas')[1];
+    ink = """async map => { await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        const c = map.querySelectorAll('canvas')[1];
         const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
         let sum = 0; for (let i = 3; i < d.length; i += 4) sum += d[i]; return sum; }"""
     before = [latent_map(page, kind).evaluate(ink) for kind in ("AE", "VAE")]

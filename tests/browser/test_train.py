@@ -94,7 +94,8 @@ def test_from_start_to_another_installation(server: str, person: Person, tmp_pat
     before, seen = map_pixels(page, "VAE"), int(stage(page)["shownvae"])
     shown_after(page, seen + 3)
     assert (map_pixels(page, "VAE") != before).mean() > 0.001
-    expect(page.get_by_text(re.compile(r"epoch \d+\.\d of 200 · [\d,]+ images/s · about"))).to_have_count(2)
+    under_way = page.get_by_text(re.compile(r"epoch \d+\.\d of 200 · [\d,]+ images/s · about"))
+    expect(under_way).to_have_count(2, timeout=SLOW)
 
     page.get_by_role("button", name="Stop and keep").click()
     wait_for_state(page, "drawing", "done")
