@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint pretrained measures classifiers frontier bench bench-training clean
+.PHONY: run test lint pretrained measures classifiers frontier lessons bench bench-training clean
 
 run: .venv/installed
 	@$(BIN)/python -m explorer run
@@ -31,6 +31,10 @@ classifiers: .venv/installed
 # Trains and measures over beta for the Measure page and the dial (half an hour on two cores; goes on where it was broken off).
 frontier: .venv/installed
 	$(BIN)/python scripts/make_frontier.py --root $(ROOT) --work $(WORK)
+
+# Trains the small models of Learn (two minutes).
+lessons: .venv/installed
+	$(BIN)/python scripts/make_lessons.py --root $(ROOT)
 
 bench: .venv/installed-dev
 	$(BIN)/python bench/start.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable
@@ -12,8 +13,9 @@ from typing import Any
 from explorer import atlas, checkpoints
 from explorer.files import DamagedFile, read_record
 
-JUDGES, DIAL = "classifiers", "dial"
-OTHERS = (JUDGES, "frontier", DIAL)  # folders beside the models that are none
+JUDGES, DIAL, LESSONS = "classifiers", "dial", "lessons"
+OTHERS = (JUDGES, "frontier", DIAL, LESSONS)  # folders beside the models that are none
+FORMAT = 1  # of a table of Learn
 JUDGE_FORMAT, JUDGE_SMALL_SIDE = 1, 16  # as in explorer.classifier, which needs torch
 
 
@@ -48,7 +50,8 @@ class Judge:
 class Catalogue:
     """The models in the folders of root that are sound, and a sentence about each that is not; judges by data set.
 
-    dial: models that differ in beta alone, and an AE beside them; atlases without weights.
+    dial: models that differ in beta alone, and an AE beside them; atlases without weights. lessons: files that
+    the scenes of Learn show, by name.
     """
 
     root: Path
@@ -56,6 +59,7 @@ class Catalogue:
     problems: tuple[str, ...]
     judges: dict[str, Judge]
     dial: tuple[Entry, ...]
+    lessons: dict[str, Part]
 
     def dial_pair(self, latent_dim: int, beta: float) -> dict[str, str] | None:
         """The address's query for the dial at beta, an AE of the same size left; None where it has no such model."""
@@ -92,7 +96,7 @@ def read(root: Path = checkpoints.PRETRAINED) -> Catalogue:
             judges[folder.name] = read_judge(folder)
         except DamagedFile as error:
             problems.append(f"The classifier of {folder.name} is left out. {public(str(error), root)}.")
-    return Catalogue(root=root, entries=entries, problems=tuple(problems), judges=judges, dial=dial)
+    return Catalogue(root, entries, tuple(problems), judges, dial, lessons=read_lessons(root / LESSONS))
 
 
 @functools.cache
@@ -137,6 +141,21 @@ def read_judge(folder: Path) -> Judge:
         raise DamagedFile(f"{path} is not a classifier's card: {error}") from error
     except OSError as error:
         raise DamagedFile(f"{weights} cannot be read: {error.strerror}") from error
+
+
+def read_lessons(folder: Path) -> dict[str, Part]:
+    """The weights and tables of Learn; one that is not sound is missing, and its scene says so."""
+    found = {}
+    for path in sorted(folder.glob(f"*/{checkpoints.CARD}")):
+        with contextlib.suppress(DamagedFile, OSError):
+            weights, sha256 = path.parent / checkpoints.WEIGHTS, checkpoints.read_card(path.parent).sha256
+            found[path.parent.name] = Part(weights, sha256, weights.stat().st_size, packed=False)
+    for path in sorted(folder.glob("*.json")):
+        table = path.with_suffix(".safetensors")
+        with contextlib.suppress(DamagedFile, OSError, KeyError):
+            record = read_record(path, what="a table", known_format=FORMAT, max_bytes=checkpoints.MAX_CARD_BYTES)
+            found[path.stem] = Part(table, str(record["sha256"]), table.stat().st_size, packed=False)
+    return found
 
 
 def judge_layers(*, pooled_twice: bool) -> tuple[dict[str, str], ...]:

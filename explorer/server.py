@@ -28,7 +28,8 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
     """The project's routes under the server's base path ("" or "sub/path")."""
     prefix = prefix_of(base_path)
     parts = {part.sha256: part for entry in (*models.entries, *models.dial) for part in entry.parts.values()}
-    parts.update({judge.part.sha256: judge.part for judge in models.judges.values()})
+    others = (*(judge.part for judge in models.judges.values()), *models.lessons.values())
+    parts.update({part.sha256: part for part in others})
 
     async def part_by_hash(request: Request) -> Response:
         """One part of an atlas or a classifier, as it lies on the disk. The name is its hash, so it never changes."""

@@ -1,4 +1,4 @@
-"""Make docs/explore.gif and docs/explore-*.png: the real app in a real browser, with the pointer on a path over a map.
+"""Make docs/explore.gif, docs/explore-*.png and docs/learn/*.png: the real app in a real browser.
 
 python scripts/make_pictures.py
 """
@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import io
 import math
+from pathlib import Path
 
 from get_browser import find
 from launch import BROWSER_FLAGS, ROOT, serve
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+
+from explorer.scenes import SCENES
 
 DOCS = ROOT / "docs"
 FRAMES, FRAME_MS, GIF_WIDTH = 44, 110, 860
@@ -39,6 +42,24 @@ def film(page: Page) -> list[Image.Image]:
     return frames
 
 
+def scenes(page: Page, address: str) -> None:
+    """A picture of each scene of Learn with its answer."""
+    (DOCS / "learn").mkdir(exist_ok=True)
+    for number in range(1, len(SCENES) + 1):
+        page.goto(f"{address}/learn?scene={number}&answers={'-' * (number - 1)}1")
+        page.locator('.scene-picture[data-ready="true"], .scene-picture [data-ready="true"]').first.wait_for()
+        page.locator(".result[data-right]").wait_for(timeout=30_000)
+        page.wait_for_timeout(3000)
+        save(page, DOCS / "learn" / f"{number}.png", width=960)
+
+
+def save(page: Page, path: Path, *, width: int = 1440) -> None:
+    """What is in sight, in 255 colours."""
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    small = shot.resize((width, round(shot.height * width / shot.width)), Image.Resampling.LANCZOS)
+    small.quantize(255, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
+
+
 def main() -> None:
     DOCS.mkdir(exist_ok=True)
     with serve() as server, sync_playwright() as playwright:
@@ -53,10 +74,10 @@ def main() -> None:
         for name, query in (("16d", "/?d=16&view=pca"), ("grid", "/?behind=grid")):
             open_stage(page, server.url + query)
             page.wait_for_timeout(2500)
-            shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-            shot.quantize(255, method=Image.Quantize.FASTOCTREE).save(DOCS / f"explore-{name}.png", optimize=True)
+            save(page, DOCS / f"explore-{name}.png")
+        scenes(page, server.url)
         browser.close()
-    for path in sorted(DOCS.glob("explore*")):
+    for path in sorted(DOCS.rglob("*.[gp]*")):
         print(f"{path.relative_to(ROOT)}: {path.stat().st_size:,} bytes")
 
 

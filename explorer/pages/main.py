@@ -12,5 +12,6 @@ pages = [
     st.Page(HERE / "explore.py", title="Explore", default=True),
     st.Page(HERE / "train.py", title="Train", url_path="train"),
     st.Page(HERE / "measure.py", title="Measure", url_path="measure"),
+    st.Page(HERE / "learn.py", title="Learn", url_path="learn"),
 ]
 st.navigation(pages, position="top").run()

@@ -24,6 +24,11 @@ def stage(catalogue: dict[str, Any]) -> None:
     _mount(data={"catalogue": catalogue, "modules": modules.address()}, key="stage")
 
 
+def learn(lessons: dict[str, Any], catalogue: dict[str, Any]) -> None:
+    """Show the scenes of Learn (see explorer.scenes.for_browser). Which one, and the answers, are in the address."""
+    _mount(data={"lessons": lessons, "catalogue": catalogue, "modules": modules.address()}, key="learn")
+
+
 def live(training: dict[str, Any]) -> None:
     """Show a training as it happens: its id, and the title and classes of its data set. No rerun is needed for it."""
     _mount(data={"training": training, "modules": modules.address()}, key="live")

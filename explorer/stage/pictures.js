@@ -1,0 +1,16 @@
+/** The small pictures of Learn by name. Each takes the material and gives {element}, and perhaps destroy and repaint. */
+
+import { makeCloud } from './cloud.js';
+import { makeFeatures } from './features.js';
+import { makeLine } from './line.js';
+import { makeNetwork } from './network.js';
+import { makePlanes } from './planes.js';
+
+export const pictures = {
+  network: makeNetwork,
+  features: makeFeatures,
+  linear: makePlanes,
+  line: makeLine,
+  cloud: (material) => makeCloud(material, { shows: 'draws' }),
+  pulls: (material) => makeCloud(material, { shows: 'loss' }),
+};
