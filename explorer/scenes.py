@@ -20,7 +20,8 @@ MEASURED = ("accepted/prior", "path_step/", "frechet/prior", "frechet/mixture", 
 
 @dataclass(frozen=True)
 class Scene:
-    """text: paragraphs. picture: a small one by name, or None. stage: the query of the stage's prepared state, or None.
+    """text: paragraphs. picture: a small one by name, or None. stage: the query of the stage's prepared state, or None;
+    one of the two is there, and where both are, the picture stands below.
     hide: parts of the stage that do not belong here; later: parts that would give the answer away, and come with it.
     tries: something to do; look: what to look at meanwhile."""
 
@@ -175,8 +176,8 @@ SCENES = (
         choices=("They shrink almost to points", "They stay as they are", "They grow into one another"),
         claim="shrink",
         bounds=(0.5, 2.0),
-        tries="pull mu and sigma, and watch the two parts of the loss.",
-        look="for the sigma at which the sum is least.",
+        tries="pull mu and sigma; then try both extremes.",
+        look="the two arrows: where are they equally long, and where is the sum least?",
         picture="pulls",
     ),
     Scene(
@@ -193,6 +194,7 @@ SCENES = (
         bounds=(0.5, 5.0),
         tries="turn the dial from 0 to 50.",
         look="the samples of the VAE, and its reconstruction and KL beside the dial.",
+        picture="trade",
         stage={"d": "16", "left": "mnist-ae-16-seed0", "right": "mnist-vae-16-beta1-seed0"},
         hide="switches walk words header sliders tools trust inspect",
         later="samples",
@@ -239,7 +241,7 @@ def measured(name: str) -> dict[str, dict[str, float | None]]:
 
 
 def trade() -> list[dict[str, float]]:
-    """At 16 dimensions for each beta the seeds' means of recon and of the Fréchet distance from N(0, I), here frechet.
+    """At 16 dimensions for each beta the seeds' means of recon, kl and the Fréchet distance from N(0, I), here frechet.
 
     Empty without a frontier.
     """
@@ -249,7 +251,10 @@ def trade() -> list[dict[str, float]]:
         return []
     made = []
     for beta in found.betas(16):
-        recon, frechet = (frontier.mean(found.of("vae", 16, beta), what) for what in ("recon", "frechet/prior"))
-        if recon and frechet:
-            made.append({"beta": beta, "recon": recon[0], "frechet": frechet[0]})
+        means = {
+            key: frontier.mean(found.of("vae", 16, beta), what)
+            for key, what in (("recon", "recon"), ("kl", "kl"), ("frechet", "frechet/prior"))
+        }
+        if all(means.values()):
+            made.append({"beta": beta, **{key: mean[0] for key, mean in means.items() if mean}})
     return made

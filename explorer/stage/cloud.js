@@ -7,7 +7,7 @@ import { makeChart } from './chart.js';
 import { CLOUD_IMAGE, crossEntropy, posteriorOf } from './claims.js';
 import { reconError } from './decoder.js';
 import { h, paint, pictureCanvas, setText } from './dom.js';
-import { LatentMap } from './map.js';
+import { LatentMap, WITHIN_2D } from './map.js';
 import { breathe } from './material.js';
 import { classColours, isDark } from './palette.js';
 import { draws } from './random.js';
@@ -15,6 +15,7 @@ import { chooseImage, copyTile, labelledSlider, telling } from './tiles.js';
 import { makeView } from './views.js';
 
 const SHOWN = 10, AVERAGED = 24;
+const SLOPE_STEP = 0.25, LONGEST_PX = 100;
 const LEAST_SIGMA = 0.01, MOST_SIGMA = 3, FACTORS = 31, LEAST_FACTOR = 0.1, MOST_FACTOR = 6;
 const ZOOM = 8, DOT_PX = 0.8;
 const HINT = 'Arrow keys move mu, Enter goes back to the image’s own cloud, plus and minus zoom.';
@@ -142,6 +143,7 @@ export async function makeCloud(material, { shows }) {
     /** The whole curve once the hand rests, a point at a time: it is 31 times the work. */
     const showCurve = async () => {
       const mine = ++asked, [copies, price, sum] = [[], [], []];
+      showPulls();
       for (let i = 0; i < FACTORS; i++) {
         const factor = LEAST_FACTOR + (i / (FACTORS - 1)) * (MOST_FACTOR - LEAST_FACTOR), values = [recon(factor), kl(factor)];
         copies.push([factor, values[0]]);
@@ -154,13 +156,24 @@ export async function makeCloud(material, { shows }) {
       chart.show([{ name: 'reconstruction', kind: '', dashed: true, points: copies }, { name: 'KL', kind: '', dashed: false, points: price }, { name: 'sum', kind: 'vae', dashed: false, points: sum }]);
       setText(least, `With this mu the sum is least at ${best[0].toFixed(1)} times this sigma.`);
     };
-    const least = h('p', { class: 'about' });
+    const least = h('p', { class: 'about' }), said = h('p', { class: 'about' });
+    /** How each part pulls at the rim: its slope in nats for a change of sigma by the factor e. */
+    const showPulls = () => {
+      const inward = (recon(Math.exp(SLOPE_STEP)) - recon(Math.exp(-SLOPE_STEP))) / (2 * SLOPE_STEP);
+      const outward = state.sigma.reduce((sum, sigma) => sum + 1 - sigma ** 2, 0);
+      const px = LONGEST_PX / Math.max(Math.abs(inward), Math.abs(outward), 1e-9), rim = WITHIN_2D * state.sigma[0];
+      const arrow = (name, side, nats, isIn) => ({ x: state.mu[0] + side * rim, y: state.mu[1], across: side * px * Math.abs(nats), up: 0, name, inward: nats > 0 === isIn });
+      map.setArrows([arrow('reconstruction', 1, inward, true), arrow('KL', -1, outward, false)]);
+      const pulls = (nats, text, other) => `${Math.abs(nats).toFixed(2)} nats ${nats > 0 ? text : other}`;
+      setText(said, `The arrows: how hard each part pulls at sigma. Reconstruction ${pulls(inward, 'inwards', 'outwards')}, KL ${pulls(outward, 'outwards', 'inwards')}.`);
+    };
     const showLoss = () => {
       const [r, k] = [recon(1), kl(1)], x = images.unit(state.image);
       original.replaceChildren(copyTile('the image', x, `perfect copy ${crossEntropy(x, x).toFixed(0)} nats`));
       setText(numbers, `reconstruction ${r.toFixed(1)} + KL ${k.toFixed(2)} = ${(r + k).toFixed(1)} nats`);
       clearTimeout(waiting);
       asked++; // a curve under way is of another cloud
+      map.setArrows([]);
       waiting = setTimeout(showCurve, 120);
     };
     const put = (mu, sigma) => { [state.mu[0], state.mu[1]] = mu; [state.sigma[0], state.sigma[1]] = sigma; show(); };
@@ -171,7 +184,7 @@ export async function makeCloud(material, { shows }) {
         extreme('All KL: the standard Gaussian', () => put([0, 0], [1, 1])),
         extreme('All reconstruction: a point', () => { choose(state.image); put([...state.mu], [LEAST_SIGMA, LEAST_SIGMA]); }),
       ],
-      side: h('div', { class: 'cloud-side' }, original), below: h('div', {}, numbers, chart.element, least), show: showLoss,
+      side: h('div', { class: 'cloud-side' }, original), below: h('div', {}, numbers, said, chart.element, least), show: showLoss,
     };
   }
 

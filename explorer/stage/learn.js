@@ -22,7 +22,7 @@ export class Learn {
    * @param {string|URL} base
    */
   constructor(host, lessons, base) {
-    Object.assign(this, { host, lessons, base, scenes: lessons.scenes, turn: 0, shown: null });
+    Object.assign(this, { host, lessons, base, scenes: lessons.scenes, turn: 0, shown: [] });
     this.material = makeMaterial(lessons, base);
     this.readTheme();
     this.readAddress();
@@ -169,7 +169,7 @@ export class Learn {
     this.hints.hidden = this.hidden.includes('question');
     if (!this.picture.classList.contains('closed')) return;
     this.picture.classList.remove('closed');
-    this.shown?.opened?.();
+    for (const one of this.shown) one.opened?.();
     const stage = this.picture.querySelector('[data-role="scene-stage"]');
     if (stage) stage.dataset.hide = this.scenes[this.at].hide;
   }
@@ -178,29 +178,32 @@ export class Learn {
 
   async showPicture() {
     const turn = this.turn, scene = this.scenes[this.at];
-    this.shown?.destroy?.();
-    this.shown = null;
+    for (const one of this.shown) one.destroy?.();
+    this.shown = [];
     this.picture.removeAttribute('data-ready');
     const closed = this.isClosed();
     this.picture.classList.toggle('closed', closed);
     this.hints.hidden = closed || this.hidden.includes('question');
-    if (scene.stage) {
-      const host = h('div', { class: 'stage', 'data-hide': closed ? `${scene.hide} ${scene.later}` : scene.hide, 'data-role': 'scene-stage' });
-      this.picture.replaceChildren(host);
-      this.shown = new Stage(host, this.lessons.catalogue, this.base);
-      return;
-    }
-    this.picture.replaceChildren(h('p', { class: 'about' }, 'Loading …'));
+    const place = h('div', {}, h('p', { class: 'about' }, 'Loading …'));
+    this.picture.replaceChildren(...(scene.stage ? [this.makeStage(scene, closed)] : []), ...(scene.picture ? [place] : []));
+    if (!scene.picture) return;
     try {
       const made = await pictures[scene.picture](this.material);
       if (turn !== this.turn) return made.destroy?.();
-      this.shown = made;
-      this.picture.replaceChildren(made.element);
-      this.picture.dataset.ready = 'true';
+      this.shown.push(made);
+      place.replaceChildren(made.element);
+      if (!scene.stage) this.picture.dataset.ready = 'true';
       if (!this.picture.classList.contains('closed')) made.opened?.();
     } catch ({ message }) {
-      if (turn === this.turn) this.picture.replaceChildren(h('p', { role: 'alert' }, `This picture cannot be shown. ${message}`));
+      if (turn === this.turn) place.replaceChildren(h('p', { role: 'alert' }, `This picture cannot be shown. ${message}`));
     }
+  }
+
+  makeStage(scene, closed) {
+    const host = h('div', { class: 'stage', 'data-hide': closed ? `${scene.hide} ${scene.later}` : scene.hide, 'data-role': 'scene-stage' });
+    this.picture.append(host); // it reads its colours as it is made
+    this.shown.push(new Stage(host, this.lessons.catalogue, this.base));
+    return host;
   }
 
   // --- the page ---------------------------------------------------------------------------------------------------
@@ -246,12 +249,12 @@ export class Learn {
 
   repaint() {
     this.readTheme();
-    this.shown?.repaint?.();
+    for (const one of this.shown) one.repaint?.();
   }
 
   destroy() {
     this.turn++;
-    this.shown?.destroy?.();
+    for (const one of this.shown) one.destroy?.();
     this.host.removeEventListener('keydown', this.onKey);
     document.removeEventListener('fullscreenchange', this.onFull);
     this.host.classList.remove('learn', 'fills');

@@ -13,7 +13,8 @@ import { listenTo } from './gestures.js';
 const MARGIN = { left: 34, right: 8, top: 8, bottom: 20 };
 const TOUCH_PX = 7;
 const MARK_PX = 13;
-const WITHIN_1D = 1.96, WITHIN_2D = 2.4477; // standard deviations that hold 95 % of a Gaussian
+/** Standard deviations that hold 95 % of a Gaussian. */
+export const WITHIN_1D = 1.96, WITHIN_2D = 2.4477;
 const MAX_ZOOM = 60, MIN_ZOOM = 0.25;
 
 export class LatentMap {
@@ -32,7 +33,7 @@ export class LatentMap {
       this.behind, this.points, this.ellipses, this.marks,
       h('div', { class: 'zoom' }, button('+', 'Zoom in', 1.5), button('−', 'Zoom out', 1 / 1.5), button('⟲', 'Show all', 0)));
     this.view = null;
-    this.state = { selectedClass: null, colours: [], labels: null, names: [], grid: null, field: null, ellipses: [], marks: {} };
+    this.state = { selectedClass: null, colours: [], labels: null, names: [], grid: null, field: null, ellipses: [], arrows: [], marks: {} };
     this.frame = 0;
     this.on = on;
     listenTo(this, on);
@@ -80,6 +81,15 @@ export class LatentMap {
   setEllipses(ellipses) {
     if (!ellipses.length && !this.state.ellipses.length) return;
     this.state.ellipses = ellipses;
+    this.drawEllipses();
+  }
+
+  /**
+   * @param {Array<{x: number, y: number, across: number, up: number, name: string, inward?: boolean}>} arrows  at x, y in the
+   *     plane's units, across and up in pixels; inward: with the head at x, y
+   */
+  setArrows(arrows) {
+    this.state.arrows = arrows;
     this.drawEllipses();
   }
 
@@ -289,7 +299,19 @@ export class LatentMap {
 
   drawEllipses() {
     if (!this.view || !this.width) return;
-    this.ellipses.replaceChildren(...this.state.ellipses.map(({ x, y, covariance }) => this.ellipseAt(this.toPixels(x, y), covariance)));
+    this.ellipses.replaceChildren(
+      ...this.state.ellipses.map(({ x, y, covariance }) => this.ellipseAt(this.toPixels(x, y), covariance)),
+      ...this.state.arrows.flatMap((arrow) => this.arrowAt(this.toPixels(arrow.x, arrow.y), arrow)));
+  }
+
+  arrowAt([px, py], { across, up, name, inward = false }) {
+    const far = [px + across, py - up], long = Math.hypot(across, up);
+    if (long < 1) return [];
+    const [dx, dy] = [across / long, -up / long], head = (inward ? -1 : 1) * Math.min(9, long), [x, y] = inward ? [px, py] : far;
+    const text = svg('text', { x: far[0] + 6 * dx, y: far[1] + 6 * dy + 4, 'text-anchor': dx < 0 ? 'end' : 'start' });
+    text.textContent = name;
+    const corners = [[x, y], ...[-1, 1].map((side) => [x - head * dx - 0.5 * head * side * dy, y - head * dy + 0.5 * head * side * dx])];
+    return [svg('line', { x1: px, y1: py, x2: far[0], y2: far[1] }), svg('polygon', { points: corners.map((corner) => corner.join(',')).join(' ') }), text];
   }
 
   /** 95 % of a Gaussian: an ellipse, or on a strip a bar. */

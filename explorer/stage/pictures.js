@@ -1,10 +1,11 @@
-/** The small pictures of Learn by name. Each takes the material and gives {element}, and perhaps destroy and repaint. */
+/** The small pictures of Learn by name. Each takes the material and gives {element}, perhaps opened, repaint and destroy. */
 
 import { makeCloud } from './cloud.js';
 import { makeFeatures } from './features.js';
 import { makeLine } from './line.js';
 import { makeNetwork } from './network.js';
 import { makePlanes } from './planes.js';
+import { makeTrade } from './trade.js';
 
 export const pictures = {
   network: makeNetwork,
@@ -12,5 +13,6 @@ export const pictures = {
   linear: makePlanes,
   line: makeLine,
   cloud: (material) => makeCloud(material, { shows: 'draws' }),
+  trade: makeTrade,
   pulls: (material) => makeCloud(material, { shows: 'loss' }),
 };

@@ -20,11 +20,24 @@ export async function makePlanes(material) {
   const element = h('div', {}, h('div', { class: 'picture-tools' }, again, status),
     telling(h('div', { class: 'two-charts' }, errors.element, angles.element)),
     h('h2', {}, 'Axes of the plane'), axes, telling(h('div', {}, h('h2', {}, 'Copies with two numbers'), copies)));
-  const basis = await principal(data, breathe), pca = projectionError(data, basis);
-  let seed = -1, run = 0;
+  let seed = -1, run = 0, isGone = false, basis = null, ofPca = [], pca = 0;
+
+  /** PCA goes first, and ends when the reader has gone on. */
+  const known = (async () => {
+    setText(status, 'computing PCA …');
+    basis = await principal(data, async () => {
+      await breathe();
+      if (isGone) throw new Error('no longer wanted');
+    });
+    pca = projectionError(data, basis);
+    axes.replaceChildren(...(ofPca = basis.map((row, k) => axisTile(`PCA’s axis ${k + 1}`, row, 'at right angles to the other'))));
+    setText(status, '');
+  })();
+  known.catch(() => {});
 
   async function train() {
     const mine = ++run;
+    await known;
     const model = makeLinear(data, ++seed), curve = [], [wide, narrow] = [[], []];
     for (let step = 0; step <= LINEAR.steps && mine === run; step++) {
       const isShown = step % EVERY === 0;
@@ -53,9 +66,7 @@ export async function makePlanes(material) {
       tile('linear AE', projected(data, model.encoder, model.decoder, x), 'ae'), tile('deep AE', deep.decode(deep.encode(x)), 'ae'));
   }
 
-  const ofPca = basis.map((row, k) => axisTile(`PCA’s axis ${k + 1}`, row, 'at right angles to the other'));
-  axes.replaceChildren(...ofPca);
-  return { element, opened: train, destroy: () => { run++; } };
+  return { element, opened: () => train().catch(() => {}), destroy: () => { isGone = true; run++; } };
 }
 
 /** mean + decoder^T encoder (x - mean), within [0, 1]. */

@@ -134,8 +134,9 @@ def shown_and_codes(page: Page, kind: str, d: int, count: int) -> tuple[np.ndarr
 def test_a_layer_says_of_each_place_what_numpy_and_torch_say_of_its_code(
     open_page: OpenPage, layer: str, d: int, view: str
 ) -> None:
-    # Holes have hard edges, which want small cells, and are soon computed.
-    page = open_page(f"?layer={layer}&d={d}&view={view}", **({} if layer == "holes" else {"viewport": SMALL}))
+    # Holes have hard edges, which want small cells, and in two dimensions are soon computed.
+    small = d > 2 or layer != "holes"
+    page = open_page(f"?layer={layer}&d={d}&view={view}", **({"viewport": SMALL} if small else {}))
     wait_for(page, layer)
     for kind in ("AE", "VAE"):
         shown, codes = shown_and_codes(page, kind, d, 40)
@@ -144,7 +145,8 @@ def test_a_layer_says_of_each_place_what_numpy_and_torch_say_of_its_code(
         assert layer == "holes" or not is_hole.any()
         error = np.abs(shown - MOST[layer] * share)[~is_hole]
         if layer == "holes":
-            assert (is_hole == (shown > HOLE)).mean() >= 0.95, "a cell beside the edge may run into its neighbour"
+            at_least = 0.9 if small else 0.95
+            assert (is_hole == (shown > HOLE)).mean() >= at_least, "a cell beside the edge may run into its neighbour"
         # Between dense codes the distance to the nearest changes within the pixel that the pointer is rounded to.
         assert np.median(error) < (0.03 if layer == "holes" else 0.012)
         assert (error < 0.1).mean() >= 0.75, "within a cell, and beside a hole, the layer may be steep"
