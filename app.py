@@ -14,6 +14,7 @@ app = st.App(
     middleware=[
         Middleware(visitors.Visitors),
         Middleware(server.PageHeaders, base_path=base_path, models=models),
+        Middleware(server.KnownBase, base_path=base_path),
         Middleware(server.PackedFrontend, base_path=base_path),
     ],
 )

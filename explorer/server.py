@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import json
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -103,6 +104,37 @@ class PageHeaders:
         usual = [entry for entry in self.entries if (entry.card.dataset, str(entry.card.latent_dim)) == wanted]
         parts = {entry.parts[name].sha256 for entry in turned or usual for name in ("codes", "decoder", "images")}
         return [f"<{self.prefix}/atlas/{part}>; rel=preload; as=fetch; crossorigin" for part in sorted(parts)]
+
+
+class KnownBase:
+    """Tells Streamlit's frontend where its server is, in each page.
+
+    It would look for it: under the page's own path first, which is 404 for all pages but the first, and browsers put
+    that into their list of errors. The browser works it out, since a proxy may have put more before the base path: the
+    last part of the address is the page's, but where the base path itself is the end.
+    """
+
+    def __init__(self, app: ASGIApp, *, base_path: str) -> None:
+        self.app = app
+        base = json.dumps(prefix_of(base_path)).replace("<", "\\u003c")
+        self.script = (
+            f"<script>{{const base={base},path=location.pathname;window.__streamlit={{BACKEND_BASE_URL:location.origin+"
+            'String(base&&path.endsWith(base)?path:path.replace(/[^/]*$/,""))}}</script>'
+        ).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asks_for_page = scope["type"] == "http" and scope["method"] == "GET"
+        if not asks_for_page or "text/html" not in Headers(scope=scope).get("accept", ""):
+            await self.app(scope, receive, send)
+            return
+        plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
+        status, headers, body = await collect(self.app, {**scope, "headers": plain}, receive)
+        if headers.get("content-type", "").startswith("text/html"):
+            body = body.replace(b"<head>", b"<head>" + self.script, 1)
+            headers["Content-Length"] = str(len(body))
+        answer = Response(body, status)
+        answer.raw_headers = headers.raw
+        await answer(scope, receive, send)
 
 
 class PackedFrontend:

@@ -201,3 +201,26 @@ def test_what_cannot_be_packed_goes_through_as_it_is(path: str, headers: dict[st
 def test_a_missing_script_stays_missing() -> None:
     app = server.PackedFrontend(Counting().app, base_path="")
     assert get(app, "/static/none.js", accept_encoding="gzip").status == 404
+
+
+async def found(request: Request) -> Response:
+    return HTMLResponse("<html><head><title>t</title></head></html>")
+
+
+@pytest.mark.parametrize("base_path", ["", "sub/path", "/a</script>b/"])
+def test_a_page_is_told_where_its_server_is(base_path: str) -> None:
+    app = server.KnownBase(Starlette(routes=[Route("/learn", found)]), base_path=base_path)
+    answer = get(app, "/learn", accept="text/html,*/*", accept_encoding="gzip")
+    text = answer.body.decode()
+    assert text.count("<script>const base=") + text.count("<script>{const base=") == 1
+    assert "<head><script>" in text
+    assert text.count("</script>") == 1
+    assert text.endswith("<title>t</title></head></html>")
+    assert int(answer.headers["content-length"]) == len(answer.body)
+
+
+def test_what_is_no_page_is_left_as_it_is() -> None:
+    app = server.KnownBase(Counting().app, base_path="")
+    for accept in ("*/*", "text/html"):
+        assert get(app, "/static/a.js", accept=accept).body == b"let a = 1;" * 1000
+    assert get(app, "/static/none.js", accept="text/html").status == 404

@@ -495,6 +495,7 @@ def test_an_atlas_that_cannot_be_had_is_named_and_the_other_model_stands_in(open
 
 def test_the_app_works_under_a_base_path(open_page: OpenPage) -> None:
     with serve(STREAMLIT_SERVER_BASE_URL_PATH="sub/path") as server:
+        open_page("learn?scene=4", address=f"{server.url}/sub/path")  # and the browser complains of nothing
         page = open_page("?d=16", address=f"{server.url}/sub/path")
         move(page, "AE", 0.4, 0.4)
         expected = torch_pixels("mnist-ae-16", code(page, "AE", 16))

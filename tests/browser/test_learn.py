@@ -20,7 +20,7 @@ NUMBERS = range(1, len(SCENES) + 1)
 
 
 class Visits:
-    """Pages of Learn; any complaint of the browser but Streamlit's own search for its base path fails the test."""
+    """Pages of Learn; any complaint of the browser fails the test."""
 
     def __init__(self, browser: Browser, app: str) -> None:
         self.browser, self.app = browser, app
@@ -32,14 +32,7 @@ class Visits:
         self.contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda message: (
-                message.type == "error"
-                and "/_stcore/" not in message.location["url"]
-                and self.complaints.append(message.text)
-            ),
-        )
+        page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
         page.goto(f"{self.app}/learn{query}")
         if wait:
             picture(page).wait_for(timeout=PATIENCE_MS)
