@@ -20,10 +20,11 @@ MEASURED = ("accepted/prior", "path_step/", "frechet/prior", "frechet/mixture", 
 
 @dataclass(frozen=True)
 class Scene:
-    """text: paragraphs. picture: a small one by name, or None. stage: the query of the stage's prepared state, or None;
-    one of the two is there, and where both are, the picture stands below.
-    hide: parts of the stage that do not belong here; later: parts that would give the answer away, and come with it.
-    tries: something to do; look: what to look at meanwhile."""
+    """text: what one needs for the guess, and what is said once the answer is there. picture: a small one by name, or
+    None. stage: the query of the stage's prepared state, or None; one of the two is there, and where both are, the
+    picture stands below. hide: parts of the stage that do not belong here; later: parts that would give the answer
+    away, and come with it. tries: something to do; look: what to look at meanwhile.
+    """
 
     title: str
     text: tuple[str, ...]
@@ -52,7 +53,7 @@ SCENES = (
             "It is trained for one thing: the copy shall look like the original. The trick is the narrow middle, the "
             "bottleneck. What does not fit through it is lost, so the network has to find out what is worth keeping.",
         ),
-        question="How many numbers must the middle let through, at least, so that 9 copies in 10 can still be read?",
+        question="How many numbers must the code have, at least, so that 9 copies in 10 can still be read?",
         choices=("1 number", "2 numbers", "8 numbers", "32 numbers"),
         claim="readable",
         bounds=(1.5, 4.0, 16.0),
@@ -80,18 +81,19 @@ SCENES = (
     Scene(
         title="PCA is a small autoencoder",
         text=(
-            "Take every bend out of an autoencoder: one linear layer in, one out, trained on the squared error. The "
-            "best it can do is to project onto a plane, and the best plane is known: it is that of the first principal "
-            "components (PCA).",
-            "Its own two axes need not be PCA's: any two directions in that plane copy equally well, and nothing asks "
-            "for more. A deep autoencoder may bend the plane.",
+            "Take every bend out of an autoencoder: one linear layer in, one out, two numbers between, trained on "
+            "the squared error. Principal component analysis (PCA) needs no training: it computes the two "
+            "directions along which the images differ most.",
+            "The best a linear autoencoder can do is to project onto a plane, and PCA's is the best there is. Its "
+            "two axes may be others: any two directions in that plane copy equally well, and nothing asks for "
+            "more. A deep autoencoder may bend the plane.",
         ),
         question="It starts from random weights. Where will its error end, beside that of PCA with two components?",
         choices=("Below: it beats PCA", "At the same error", "Above: it finds a worse plane"),
         claim="linear",
         bounds=(0.99, 1.01),
         tries="train it again from other random weights.",
-        look="the angle between the two planes, which closes, and the axes, which end elsewhere each time.",
+        look="the angle between the two planes, which closes; and the axes, which are others in each run.",
         picture="linear",
     ),
     Scene(
@@ -113,8 +115,9 @@ SCENES = (
     Scene(
         title="Nobody asked for order",
         text=(
-            "An AE is trained to encode and to decode, and for nothing else. Where its codes lie, how far they reach, "
-            "whether there are gaps: no part of the loss speaks of it.",
+            "An AE is trained to encode and to decode, and for nothing else. Where its codes lie, how far they "
+            "reach, whether there are gaps: no part of the loss speaks of it. N(0, I), the standard Gaussian, "
+            "means: draw each number of a code around 0 with spread 1.",
             "As long as a code comes from a real image, all is well. A code from elsewhere was never decoded in "
             "training. That is why an AE, as it is, is no generator.",
         ),
@@ -125,7 +128,7 @@ SCENES = (
         tries="press Resample; then press a point of the map.",
         look="the samples, and beside them the copy of a real image by the same decoder.",
         stage={"d": "16"},
-        hide="right bridge switches walk words header sliders trust",
+        hide="right bridge switches walk words header sliders mixture",
         later="samples",
     ),
     Scene(
@@ -144,7 +147,7 @@ SCENES = (
         tries="drag A and B on a map, and play the walk.",
         look="where the image changes all at once.",
         stage={"a": "i0", "b": "i1"},
-        hide="switches words header sliders tools trust inspect",
+        hide="bridge switches words header sliders tools trust inspect",
         later="samples walk",
     ),
     Scene(
@@ -167,10 +170,11 @@ SCENES = (
     Scene(
         title="The price of order",
         text=(
-            "The VAE's loss is reconstruction + KL. Reconstruction pulls a cloud together and away from all others, so "
-            "that nothing is mixed up. KL pulls it towards the standard Gaussian: mean 0, spread 1. Where the two "
-            "pulls balance, training rests.",
-            "KL = ½ · sum(mu² + sigma² − 1 − ln sigma²), the price of an image's code in nats.",
+            "The VAE's loss is reconstruction + KL. KL = ½ · sum(mu² + sigma² − 1 − ln sigma²) is what an image's "
+            "cloud costs, in nats. Only the standard Gaussian, mean 0 and spread 1, costs nothing.",
+            "Reconstruction pulls a cloud together and away from all others, so that nothing is mixed up. KL "
+            "pulls it towards the standard Gaussian. Training rests where the two pulls balance over all images; "
+            "for a single one they nearly do.",
         ),
         question="Train without the KL (beta = 0). What becomes of the clouds, against the distances between them?",
         choices=("They shrink almost to points", "They stay as they are", "They grow into one another"),
@@ -183,10 +187,12 @@ SCENES = (
     Scene(
         title="The dial",
         text=(
-            "Beta weighs the KL. At 0 there is no order: an AE with some noise in its code. At 50 order is all, every "
-            "code says the same, and every image decodes to the mean of all: collapse.",
-            "Between them lies a choice, not a truth. Each beta buys order (completeness, continuity) with copies that "
-            "lose more. What is worth it depends on what the model is for.",
+            "Beta weighs the KL; the VAEs of this dial differ in nothing else. Samples are compared with real "
+            "images by their Fréchet distance: how far apart the two lie as clouds, in the features of a "
+            "classifier. Less is nearer.",
+            "At beta 0 there is no order: an AE with some noise in its code. At 50 order is all: every image "
+            "decodes to the mean of all, which is called collapse. Between them lies a choice, not a truth. Each "
+            "beta buys order with copies that lose more.",
         ),
         question="16 dimensions, samples from N(0, I): at which beta do they come nearest to real digits?",
         choices=("Below 0.5: good copies count most", "From 0.5 to 5", "Above 5: order counts most"),
@@ -196,16 +202,17 @@ SCENES = (
         look="the samples of the VAE, and its reconstruction and KL beside the dial.",
         picture="trade",
         stage={"d": "16", "left": "mnist-ae-16-seed0", "right": "mnist-vae-16-beta1-seed0"},
-        hide="switches walk words header sliders tools trust inspect",
+        hide="bridge figures ae-rows switches walk words header sliders tools trust inspect",
         later="samples",
     ),
     Scene(
         title="What the VAE really buys",
         text=(
             "An AE can be made to sample, too: fit a density to its codes, here a mixture of ten Gaussians, and draw "
-            "from that. What an AE lacks is not the ability to generate but a known distribution to draw from.",
-            "So compare three rows, not two: the AE from N(0, I), which it was never meant for; the AE from its "
-            "mixture; the VAE from N(0, I), which was built in from the start.",
+            "from that. So compare three rows: the AE from N(0, I), which it was never meant for; the AE from its "
+            "mixture; the VAE from N(0, I), built in from the start.",
+            "What an AE lacks is not the ability to generate but a known distribution to draw from. A VAE's codes "
+            "follow N(0, I), but only nearly: so a mixture helps it, too.",
         ),
         question="16 dimensions: which samples are nearest to real digits?",
         choices=("AE from N(0, I)", "AE from the fitted mixture", "VAE from N(0, I)"),
@@ -214,7 +221,7 @@ SCENES = (
         tries="press Resample.",
         look="all three rows: they come from the same random numbers.",
         stage={"d": "16"},
-        hide="switches walk words header sliders tools trust inspect",
+        hide="bridge switches walk words header sliders tools trust inspect",
         later="samples",
     ),
 )

@@ -35,6 +35,7 @@ def check(claim: str, value: float) -> None:
 @EACH
 def test_a_scene_is_short_and_asks_before_it_shows(scene: Scene) -> None:
     assert 30 <= scene.words <= scenes.MOST_WORDS
+    assert len(scene.text) == 2
     assert 2 <= len(scene.choices) <= 4
     assert len(set(scene.choices)) == len(scene.choices) == len(scene.bounds) + 1
     assert list(scene.bounds) == sorted(scene.bounds)
@@ -74,7 +75,7 @@ def test_all_that_the_scenes_need_ships() -> None:
 
 def test_stage_scenes_name_only_parts_that_the_styles_can_hide() -> None:
     styles = (PRETRAINED.parent / "explorer" / "stage" / "stage.css").read_text("utf-8")
-    known = set(re.findall(r'data-hide~="(\w+)"', styles))
+    known = set(re.findall(r'data-hide~="([\w-]+)"', styles))
     for scene in SCENES:
         assert set(f"{scene.hide} {scene.later}".split()) <= known
 

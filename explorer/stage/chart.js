@@ -43,8 +43,9 @@ export function makeChart({ title, unit, across }) {
   return { element, show };
 }
 
-function legendItem({ name, kind, dashed, points }) {
-  return h('span', { class: kind }, h('i', { class: dashed ? 'line dashed' : 'line' }), `${name} ${short(points[points.length - 1][1])}`);
+/** legend: its text, if that is not the name and the last value. */
+function legendItem({ name, kind, dashed, points, legend }) {
+  return h('span', { class: kind }, h('i', { class: dashed ? 'line dashed' : 'line' }), legend ?? `${name} ${short(points[points.length - 1][1])}`);
 }
 
 /** The first moments cost so much more than the rest that they would flatten it: the axis starts at the 10th highest percent. */

@@ -126,7 +126,7 @@ async function linear(material, tell) {
   return {
     value: error / pca,
     says: [
-      `Squared error a pixel over ${LINEAR.images} images: the linear AE ${error.toFixed(5)} (it began at ${first.toFixed(5)}), PCA ${pca.toFixed(5)}: ${(error / pca).toFixed(4)} times.`,
+      `Squared error a pixel over ${LINEAR.images} images: the linear AE ${error.toFixed(5)} (it began at ${first.toFixed(5)}), PCA ${pca.toFixed(5)}. That is ${(error / pca).toFixed(4)} times PCA’s.`,
       `A deep AE with two numbers, trained on other images: ${bent.toFixed(5)}.`,
     ],
   };
@@ -138,8 +138,8 @@ async function byHeart(material) {
   return {
     value: (others - perfect) / (mean - perfect),
     says: [
-      `Half-way between two neighbours, a mere blend of the two explains ${percent(blend)} of what is drawn; of ${unsure} of ${pairs} such pictures the classifier is not sure (below 90 %).`,
       `Its twelve images: ${copies.value.toFixed(1)} nats, of which ${copies.perfect.toFixed(1)} are the least there can be. ${NEW} others: ${others.toFixed(0)} nats; the mean image for all of them ${mean.toFixed(0)}, perfect copies ${perfect.toFixed(0)}.`,
+      `Half-way between neighbours stands nothing new: a weighted sum of the two images explains ${percent(blend)} of it. In ${unsure} of ${pairs} cases the classifier is not sure what it is.`,
     ],
   };
 }
@@ -150,20 +150,22 @@ export function heartErrors(material) {
 }
 
 async function measureHeart(material) {
-  await breathe();
   const images = await material.images(), model = await material.model('twelve'), { mean } = await material.file('pixels');
-  const average = (from, to, error) => {
+  const average = async (from, to, error) => {
     let sum = 0;
-    for (let i = from; i < to; i++) sum += error(i);
+    for (let i = from; i < to; i++) {
+      if (i % 10 === 0) await breathe();
+      sum += error(i);
+    }
     return sum / (to - from);
   };
   const copy = (i) => model.error(model.encode(images.unit(i)), images.bytes(i));
   const entropy = (i) => crossEntropy(images.unit(i), images.unit(i));
   return {
-    copies: { value: average(0, TWELVE, copy), perfect: average(0, TWELVE, entropy) },
-    others: average(TWELVE, TWELVE + NEW, copy),
-    perfect: average(TWELVE, TWELVE + NEW, entropy),
-    mean: average(TWELVE, TWELVE + NEW, (i) => crossEntropy(images.unit(i), mean.data)),
+    copies: { value: await average(0, TWELVE, copy), perfect: await average(0, TWELVE, entropy) },
+    others: await average(TWELVE, TWELVE + NEW, copy),
+    perfect: await average(TWELVE, TWELVE + NEW, entropy),
+    mean: await average(TWELVE, TWELVE + NEW, (i) => crossEntropy(images.unit(i), mean.data)),
   };
 }
 
@@ -190,7 +192,7 @@ async function disorder({ figures }) {
   return {
     value: passed.value,
     says: [
-      `${percent(passed.value)} of 5,000 pass: the classifier is as sure of them as of real images, and they are as near to one. Real images: ${percent(passed.ceiling)}. Noise: ${percent(passed.floor)}.`,
+      `${percent(passed.value)} of 5,000 pass, with 16 dimensions: the classifier is as sure of them as of real images, and they are as near to one. Real images: ${percent(passed.ceiling)}. Noise: ${percent(passed.floor)}.`,
       `Its copies are fine: ${recon.value.toFixed(1)} nats (perfect ${recon.ceiling.toFixed(1)}, the mean image for all ${recon.floor.toFixed(1)}).`,
     ],
   };
@@ -203,12 +205,14 @@ async function properties({ figures }) {
   const apart = ae.high < vae.low || vae.high < ae.low;
   const [passedAe, passedVae] = ['mnist-ae-2', 'mnist-vae-2'].map((name) => of(name, 'accepted/prior'));
   const [aeMore, vaeMore] = ['mnist-ae-16', 'mnist-vae-16'].map((name) => of(name, 'path_step/'));
+  const [aeMany, vaeMany] = ['mnist-ae-16', 'mnist-vae-16'].map((name) => of(name, 'accepted/prior'));
+  const points = ({ value, low, high }) => `${hundredth(value)} % (95 % interval ${hundredth(low)} to ${hundredth(high)})`;
   return {
     value: apart ? vae.value / ae.value : 1,
     says: [
-      `Continuity: the largest step, beyond an even one, is ${interval(vae, 3)} of the way in the VAE and ${interval(ae, 3)} in the AE. Real images that fade into one another: ${ae.ceiling.toFixed(3)}; one cut: ${ae.floor.toFixed(3)}.`,
-      `Completeness, from N(0, I): ${percent(passedVae.value)} of the VAE’s samples pass for a digit, ${percent(passedAe.value)} of the AE’s; real images ${percent(passedAe.ceiling)}.`,
-      `It is not always so: with 16 dimensions the AE’s walks are ${aeMore.value < vaeMore.value ? 'the evener ones' : 'no evener'} (${aeMore.value.toFixed(3)} against ${vaeMore.value.toFixed(3)}).`,
+      `Continuity, over many walks of 16 steps: the largest step takes ${points(vae)} more of the way than an even one in the VAE, ${points(ae)} in the AE. Real images that fade into one another: ${hundredth(ae.ceiling)} %; a single hard cut: ${hundredth(ae.floor)} %.`,
+      `Completeness, from N(0, I): ${percent(passedVae.value)} of the VAE’s samples pass for a digit, ${percent(passedAe.value)} of the AE’s; real images ${percent(passedAe.ceiling)}. With 16 dimensions it is ${percent(vaeMany.value)} and ${percent(aeMany.value)}.`,
+      `Continuity is not always the VAE’s: with 16 dimensions the AE’s walks are ${aeMore.value < vaeMore.value ? 'the evener ones' : 'no evener'} (${hundredth(aeMore.value)} against ${hundredth(vaeMore.value)} %).`,
     ],
   };
 }
@@ -320,6 +324,11 @@ function median(values) {
 function spread(values) {
   const mean = values.reduce((a, b) => a + b, 0) / values.length;
   return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
+}
+
+/** A share in percent, to a tenth. */
+function hundredth(share) {
+  return (100 * share).toFixed(1);
 }
 
 function percent(share) {

@@ -17,7 +17,7 @@ import { makeView } from './views.js';
 const SHOWN = 10, AVERAGED = 24;
 const SLOPE_STEP = 0.25, LONGEST_PX = 100;
 const LEAST_SIGMA = 0.01, MOST_SIGMA = 3, FACTORS = 31, LEAST_FACTOR = 0.1, MOST_FACTOR = 6;
-const ZOOM = 8, DOT_PX = 0.8;
+const ZOOM = 8, ROOM = 3, SMALL_SHARE = 0.1, DOT_PX = 0.8;
 const HINT = 'Arrow keys move mu, Enter goes back to the image’s own cloud, plus and minus zoom.';
 
 /**
@@ -47,7 +47,7 @@ export async function makeCloud(material, { shows }) {
   function pair(name, low, high, step, values, from, to = from) {
     return [0, 1].map((dim) => {
       const slider = labelledSlider({
-        name: `${name} ${dim + 1}`, low, high, step, text: () => values[dim].toFixed(2),
+        name: `${name} ${dim + 1}`, low, high, step, text: () => values[dim].toFixed(name === 'sigma' ? 3 : 2),
         onInput: (value) => { values[dim] = from(value); show(); },
       });
       return { slider, show: () => slider.show(to(values[dim])) };
@@ -70,6 +70,19 @@ export async function makeCloud(material, { shows }) {
     };
   }
 
+  /** A cloud that leaves the map takes the map along. */
+  function keepInSight() {
+    if (!map.width) return;
+    const { left, right, bottom, top } = map.sight(), [rx, ry] = state.sigma.map((sigma) => WITHIN_2D * sigma);
+    const isIn = state.mu[0] - rx > left && state.mu[0] + rx < right && state.mu[1] - ry > bottom && state.mu[1] + ry < top;
+    const isLarge = 2 * rx > SMALL_SHARE * (right - left) || 2 * ry > SMALL_SHARE * (top - bottom);
+    if (isIn && isLarge) return;
+    if (isIn && map.zoom.scale >= ZOOM) return;
+    const { x, y } = map.extent, wanted = Math.min((x[1] - x[0]) / (ROOM * rx), (y[1] - y[0]) / (ROOM * ry));
+    map.zoom = { scale: Math.min(ZOOM, Math.max(0.5, wanted)), x: state.mu[0], y: state.mu[1] };
+    map.draw();
+  }
+
   function ellipses() {
     return [{ x: state.mu[0], y: state.mu[1], covariance: [state.sigma[0] ** 2, 0, state.sigma[1] ** 2] }, ...(map.width ? parts.dots() : [])];
   }
@@ -90,6 +103,7 @@ export async function makeCloud(material, { shows }) {
     const z = state.mu.map((mu, dim) => mu + state.sigma[dim] * state.eps[dim]);
     picker.show(state.image);
     for (const { show: follow } of sliders) follow();
+    keepInSight();
     map.setEllipses(ellipses());
     map.setMarks(shows === 'draws' ? { image: [...state.mu], probe: z, nearest: [...state.mu] } : { image: [...state.mu] });
     parts.show(z);
@@ -131,7 +145,7 @@ export async function makeCloud(material, { shows }) {
   // --- reconstruction + KL ----------------------------------------------------------------------------------------
 
   function lossParts() {
-    const chart = makeChart({ title: 'Loss', unit: 'nats', across: 'sigma ×' }), numbers = h('p', { class: 'formula', role: 'status' });
+    const chart = makeChart({ title: 'Loss', unit: 'in nats, if sigma were so many times wider', across: '×' }), numbers = h('p', { class: 'formula', role: 'status' });
     const original = h('div'), noise = draws(0, AVERAGED, 2).map(({ eps }) => eps);
     let waiting = 0, asked = 0;
     const recon = (factor) => noise.reduce((sum, eps) => sum + reconError(
@@ -143,17 +157,23 @@ export async function makeCloud(material, { shows }) {
     /** The whole curve once the hand rests, a point at a time: it is 31 times the work. */
     const showCurve = async () => {
       const mine = ++asked, [copies, price, sum] = [[], [], []];
+      let point = null;
       showPulls();
       for (let i = 0; i < FACTORS; i++) {
         const factor = LEAST_FACTOR + (i / (FACTORS - 1)) * (MOST_FACTOR - LEAST_FACTOR), values = [recon(factor), kl(factor)];
-        copies.push([factor, values[0]]);
+        point ??= values[0];
+        copies.push([factor, values[0] - point]);
         price.push([factor, values[1]]);
-        sum.push([factor, values[0] + values[1]]);
+        sum.push([factor, values[0] - point + values[1]]);
         await breathe();
         if (mine !== asked) return;
       }
       const best = sum.reduce((least, one) => (one[1] < least[1] ? one : least));
-      chart.show([{ name: 'reconstruction', kind: '', dashed: true, points: copies }, { name: 'KL', kind: '', dashed: false, points: price }, { name: 'sum', kind: 'vae', dashed: false, points: sum }]);
+      chart.show([
+        { name: 'reconstruction', legend: 'reconstruction, beyond that of a point', kind: '', dashed: true, points: copies },
+        { name: 'KL', legend: 'KL', kind: '', dashed: false, points: price },
+        { name: 'sum', legend: 'sum', kind: 'vae', dashed: false, points: sum },
+      ]);
       setText(least, `With this mu the sum is least at ${best[0].toFixed(1)} times this sigma.`);
     };
     const least = h('p', { class: 'about' }), said = h('p', { class: 'about' });
@@ -164,12 +184,12 @@ export async function makeCloud(material, { shows }) {
       const px = LONGEST_PX / Math.max(Math.abs(inward), Math.abs(outward), 1e-9), rim = WITHIN_2D * state.sigma[0];
       const arrow = (name, side, nats, isIn) => ({ x: state.mu[0] + side * rim, y: state.mu[1], across: side * px * Math.abs(nats), up: 0, name, inward: nats > 0 === isIn });
       map.setArrows([arrow('reconstruction', 1, inward, true), arrow('KL', -1, outward, false)]);
-      const pulls = (nats, text, other) => `${Math.abs(nats).toFixed(2)} nats ${nats > 0 ? text : other}`;
+      const pulls = (nats, text, other) => (Math.abs(nats) < 0.005 ? 'not at all' : `${Math.abs(nats).toFixed(2)} nats ${nats > 0 ? text : other}`);
       setText(said, `The arrows: how hard each part pulls at sigma. Reconstruction ${pulls(inward, 'inwards', 'outwards')}, KL ${pulls(outward, 'outwards', 'inwards')}.`);
     };
     const showLoss = () => {
       const [r, k] = [recon(1), kl(1)], x = images.unit(state.image);
-      original.replaceChildren(copyTile('the image', x, `perfect copy ${crossEntropy(x, x).toFixed(0)} nats`));
+      original.replaceChildren(copyTile('the image', x, `perfect copy ${crossEntropy(x, x).toFixed(0)} nats`), copyTile('a draw, decoded', atlas.decoder.decode(state.mu.map((mu, dim) => mu + state.sigma[dim] * noise[0][dim])), ''));
       setText(numbers, `reconstruction ${r.toFixed(1)} + KL ${k.toFixed(2)} = ${(r + k).toFixed(1)} nats`);
       clearTimeout(waiting);
       asked++; // a curve under way is of another cloud

@@ -63,6 +63,7 @@ export class Learn {
     this.title = h('h1', { tabindex: -1 });
     this.text = h('div', { class: 'prose' });
     this.questionPlace = h('section', { class: 'question', 'aria-label': 'Before you look' });
+    this.more = h('div', { class: 'prose' });
     this.hints = h('div', { class: 'hints' });
     this.picture = h('section', { class: 'scene-picture', 'aria-label': 'Picture' });
     const button = (text, action) => h('button', { type: 'button', onclick: action }, text);
@@ -77,7 +78,7 @@ export class Learn {
     this.host.replaceChildren(
       h('header', { class: 'learn-top' }, this.where, h('span', { class: 'buttons' }, this.fullButton, this.copyButton)),
       h('div', { class: 'scene' },
-        h('div', { class: 'scene-words' }, this.title, this.text, this.questionPlace, this.hints), this.picture),
+        h('div', { class: 'scene-words' }, this.title, this.text, this.questionPlace, this.more, this.hints), this.picture),
       this.nav);
     this.host.addEventListener('keydown', this.onKey = (event) => this.keyed(event));
     document.addEventListener('fullscreenchange', this.onFull = () => { if (!document.fullscreenElement) this.showFull(); });
@@ -101,7 +102,9 @@ export class Learn {
     this.writeAddress({ fresh: false });
     setText(this.where, `${this.at + 1} of ${this.scenes.length}`);
     setText(this.title, scene.title);
-    this.text.replaceChildren(...(this.problem ? [h('p', { role: 'alert', class: 'problem' }, this.problem)] : []), ...scene.text.map((one) => h('p', {}, one)));
+    const [before, after] = scene.text;
+    this.text.replaceChildren(...(this.problem ? [h('p', { role: 'alert', class: 'problem' }, this.problem)] : []), h('p', {}, before));
+    this.more.replaceChildren(h('p', {}, after));
     this.hints.replaceChildren(h('p', {}, h('b', {}, 'Try: '), scene.tries), h('p', {}, h('b', {}, 'Look at: '), scene.look));
     setText(this.back, this.at > 0 ? `← ${this.scenes[this.at - 1].title}` : '');
     setText(this.next, this.at < last ? `${this.scenes[this.at + 1].title} →` : '');
@@ -166,12 +169,17 @@ export class Learn {
   }
 
   open() {
-    this.hints.hidden = this.hidden.includes('question');
+    this.showWords(false);
     if (!this.picture.classList.contains('closed')) return;
     this.picture.classList.remove('closed');
     for (const one of this.shown) one.opened?.();
     const stage = this.picture.querySelector('[data-role="scene-stage"]');
     if (stage) stage.dataset.hide = this.scenes[this.at].hide;
+  }
+
+  showWords(closed) {
+    this.more.hidden = closed || this.hidden.includes('text');
+    this.hints.hidden = closed || this.hidden.includes('question');
   }
 
   // --- the picture ------------------------------------------------------------------------------------------------
@@ -183,7 +191,7 @@ export class Learn {
     this.picture.removeAttribute('data-ready');
     const closed = this.isClosed();
     this.picture.classList.toggle('closed', closed);
-    this.hints.hidden = closed || this.hidden.includes('question');
+    this.showWords(closed);
     const place = h('div', {}, h('p', { class: 'about' }, 'Loading …'));
     this.picture.replaceChildren(...(scene.stage ? [this.makeStage(scene, closed)] : []), ...(scene.picture ? [place] : []));
     if (!scene.picture) return;

@@ -45,7 +45,8 @@ export async function makeLine(material) {
     }), h('figcaption', {}, h('b', {}, title), h('span', {}, text)));
     errors.replaceChildren(
       tile('one of the twelve', 0, `all twelve: ${copies.value.toFixed(1)} nats (perfect ${copies.perfect.toFixed(1)})`),
-      ...[0, 1, 2].map((i) => tile(`a new image`, TWELVE + i, `500 new ones: ${others.toFixed(0)} nats (perfect ${perfect.toFixed(0)}, mean image ${mean.toFixed(0)})`)));
+      ...[0, 1, 2].map((i) => tile('a new image', TWELVE + i, `${model.error(model.encode(images.unit(TWELVE + i)), images.bytes(TWELVE + i)).toFixed(0)} nats`)),
+      h('p', { class: 'about' }, `500 new images: ${others.toFixed(0)} nats; perfect copies ${perfect.toFixed(0)}, the mean image for all ${mean.toFixed(0)}.`));
   }
   show(Math.round(last / 2));
   showErrors();

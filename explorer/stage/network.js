@@ -16,7 +16,8 @@ export async function makeNetwork(material) {
   const again = h('button', { type: 'button', onclick: () => animate() }, '▶ Watch it pass');
   const picker = chooseImage(images, (chosen) => { image = chosen; show(); });
   const element = h('div', {}, h('div', { class: 'picture-tools' }, sizes.element, picker.element, again), layers,
-    h('div', { class: 'telling' }, h('h2', {}, 'The same image, copied through a code of …'), copies));
+    h('div', { class: 'telling' }, h('h2', {}, 'The same image, copied through a code of …'), copies,
+      h('p', { class: 'about' }, 'Errors are in nats, a unit of information like bits (1 nat is 1.44 bits), summed over the pixels; less is better. Since the pixels are grey, even a perfect copy of a digit costs about 45.')));
 
   function show() {
     sizes.show(size);

@@ -58,16 +58,16 @@ function explain(why, models, dimensions, onMoreDimensions) {
 
 /** The distributions a model is sampled from. What an AE lacks is a known one, so it is shown with and without help. */
 function distributions({ side, kind, atlas }) {
-  const prior = { side, kind, atlas, from: 'N(0, I)', code: ({ eps }) => eps };
-  const mixture = { side, kind, atlas, from: atlas.mixture.weights.length > 1 ? 'a mixture fitted to its codes' : 'a Gaussian fitted to its codes', code: (draw) => fromMixture(atlas, draw) };
+  const prior = { side, kind, atlas, from: 'N(0, I)', fitted: false, code: ({ eps }) => eps };
+  const mixture = { side, kind, atlas, from: atlas.mixture.weights.length > 1 ? 'a mixture fitted to its codes' : 'a Gaussian fitted to its codes', fitted: true, code: (draw) => fromMixture(atlas, draw) };
   return atlas.model.model === 'ae' ? [prior, mixture] : [prior];
 }
 
-function makeRow({ side, kind, atlas, from, code }, numbers, onPick) {
+function makeRow({ side, kind, atlas, from, fitted, code }, numbers, onPick) {
   const [, height, width] = atlas.shape;
   const canvases = numbers.map((_, i) => pictureCanvas(`${kind} sample ${i + 1} from ${from}`, { width, height }));
   return {
-    element: h('div', { class: `row ${atlas.model.model}` },
+    element: h('div', { class: `row ${atlas.model.model} ${fitted ? 'fitted' : ''}` },
       h('span', { class: 'row-name' }, h('b', {}, kind), ` from ${from}`), strip('ten', canvases, (i) => onPick(side, code(numbers[i])))),
     work: canvases.map((canvas, i) => () => paint(canvas, atlas.decoder.decode(code(numbers[i])), atlas.shape, 255)),
   };

@@ -68,7 +68,8 @@ def test_a_scene_asks_then_computes_what_is_right(visits: Visits, number: int) -
     expect(page.get_by_role("button", name="Show me")).to_be_disabled()
     expect(result(page)).to_have_count(0)
     assert page.locator(".closed").count() == 1
-    hidden = page.locator(".scene-picture .telling, [data-hide~='samples'] [aria-label='Samples']")
+    hidden = page.locator(".scene-picture .telling, [data-hide~='samples'] [aria-label='Samples'], .prose + .hints")
+    assert not page.get_by_text(scene.text[1]).is_visible()
     assert not any(one.is_visible() for one in hidden.all())
     page.get_by_role("radio", name=scene.choices[-1], exact=True).check()
     page.get_by_role("button", name="Show me").click()
@@ -76,6 +77,7 @@ def test_a_scene_asks_then_computes_what_is_right(visits: Visits, number: int) -
     as_thought = claims.RIGHT[scene.claim] == len(scene.choices) - 1
     expect(result(page)).to_contain_text("As you thought: " if as_thought else "Not as you thought: ")
     expect(result(page)).to_contain_text(scene.choices[claims.RIGHT[scene.claim]])
+    expect(page.get_by_text(scene.text[1])).to_be_visible()
     assert page.locator(".closed").count() == 0
     assert f"answers={'-' * (number - 1)}{len(scene.choices)}" in query_of(page)
 
@@ -247,7 +249,7 @@ def test_the_keyboard_is_enough(visits: Visits) -> None:
 def test_a_teacher_hides_what_is_not_wanted_and_fills_the_screen(visits: Visits) -> None:
     page = visits.open("?scene=10&full=1&hide=text,question,nav")
     for gone in (".prose", ".question", ".scene-nav", ".hints"):
-        expect(page.locator(gone)).to_be_hidden()
+        assert not any(one.is_visible() for one in page.locator(gone).all())
     expect(page.get_by_role("region", name="Samples")).to_be_visible()
     box = page.locator(".learn").bounding_box()
     assert box
