@@ -41,6 +41,7 @@ bench: .venv/installed-dev
 	$(BIN)/python bench/stage.py
 	$(BIN)/python bench/live.py
 	$(BIN)/python bench/measure.py
+	$(BIN)/python bench/learn.py
 
 # Seconds an epoch beside Keras, pytorch/examples and pythae, on the full set: make bench-training ROOT=folder
 bench-training: .venv/installed-dev

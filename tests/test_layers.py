@@ -25,7 +25,7 @@ LAYERS = [
         "explorer.figures",
     },
     {"explorer.jobs", "explorer.measurings", "explorer.regularity"},
-    {"explorer.sweep"},
+    {"explorer.sweep", "explorer.scenes"},
     {"explorer.visitors"},
     {"explorer.training_routes"},
     {"explorer.server", "explorer.stage"},

@@ -302,6 +302,16 @@ export class LatentMap {
     this.ellipses.replaceChildren(
       ...this.state.ellipses.map(({ x, y, covariance }) => this.ellipseAt(this.toPixels(x, y), covariance)),
       ...this.state.arrows.flatMap((arrow) => this.arrowAt(this.toPixels(arrow.x, arrow.y), arrow)));
+    for (const text of this.ellipses.querySelectorAll('text')) this.keepInside(text);
+  }
+
+  /** A name that would leave the map stands at its edge instead, above its arrow. */
+  keepInside(text) {
+    const { x, width } = text.getBBox(), at = Math.max(2, Math.min(this.width - width - 2, x));
+    if (at === x) return;
+    text.setAttribute('text-anchor', 'start');
+    text.setAttribute('x', at);
+    text.setAttribute('y', Math.max(14, Number(text.getAttribute('y')) - 16));
   }
 
   arrowAt([px, py], { across, up, name, inward = false }) {
