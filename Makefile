@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint pretrained measures classifiers frontier lessons bench bench-training clean
+.PHONY: run test lint pretrained measures classifiers frontier lessons labs bench bench-training clean
 
 run: .venv/installed
 	@$(BIN)/python -m explorer run
@@ -36,12 +36,17 @@ frontier: .venv/installed
 lessons: .venv/installed
 	$(BIN)/python scripts/make_lessons.py --root $(ROOT)
 
+# Trains and computes what the labs ship with, and writes the tables of docs/labs.md (twenty minutes).
+labs: .venv/installed
+	$(BIN)/python scripts/make_labs.py --root $(ROOT)
+
 bench: .venv/installed-dev
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/stage.py
 	$(BIN)/python bench/live.py
 	$(BIN)/python bench/measure.py
 	$(BIN)/python bench/learn.py
+	$(BIN)/python bench/hashing.py
 
 # Seconds an epoch beside Keras, pytorch/examples and pythae, on the full set: make bench-training ROOT=folder
 bench-training: .venv/installed-dev

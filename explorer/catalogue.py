@@ -13,9 +13,9 @@ from typing import Any
 from explorer import atlas, checkpoints
 from explorer.files import DamagedFile, read_record
 
-JUDGES, DIAL, LESSONS = "classifiers", "dial", "lessons"
-OTHERS = (JUDGES, "frontier", DIAL, LESSONS)  # folders beside the models that are none
-FORMAT = 1  # of a table of Learn
+JUDGES, DIAL, LESSONS, LABS = "classifiers", "dial", "lessons", "labs"
+OTHERS = (JUDGES, "frontier", DIAL, LESSONS, LABS)  # folders beside the models that are none
+FORMAT = 1  # of a table of Learn or of a lab
 JUDGE_FORMAT, JUDGE_SMALL_SIDE = 1, 16  # as in explorer.classifier, which needs torch
 
 
@@ -47,11 +47,19 @@ class Judge:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Arrays in a file, and the record that goes with them."""
+
+    part: Part
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Catalogue:
     """The models in the folders of root that are sound, and a sentence about each that is not; judges by data set.
 
     dial: models that differ in beta alone, and an AE beside them; atlases without weights. lessons: files that
-    the scenes of Learn show, by name.
+    the scenes of Learn show, by name. labs: what the labs computed before, by name.
     """
 
     root: Path
@@ -60,6 +68,7 @@ class Catalogue:
     judges: dict[str, Judge]
     dial: tuple[Entry, ...]
     lessons: dict[str, Part]
+    labs: dict[str, Table]
 
     def dial_pair(self, latent_dim: int, beta: float) -> dict[str, str] | None:
         """The address's query for the dial at beta, an AE of the same size left; None where it has no such model."""
@@ -96,7 +105,8 @@ def read(root: Path = checkpoints.PRETRAINED) -> Catalogue:
             judges[folder.name] = read_judge(folder)
         except DamagedFile as error:
             problems.append(f"The classifier of {folder.name} is left out. {public(str(error), root)}.")
-    return Catalogue(root, entries, tuple(problems), judges, dial, lessons=read_lessons(root / LESSONS))
+    lessons, labs = read_lessons(root / LESSONS), read_tables(root / LABS)
+    return Catalogue(root, entries, tuple(problems), judges, dial, lessons, labs)
 
 
 @functools.cache
@@ -150,11 +160,18 @@ def read_lessons(folder: Path) -> dict[str, Part]:
         with contextlib.suppress(DamagedFile, OSError):
             weights, sha256 = path.parent / checkpoints.WEIGHTS, checkpoints.read_card(path.parent).sha256
             found[path.parent.name] = Part(weights, sha256, weights.stat().st_size, packed=False)
+    return {**found, **{name: table.part for name, table in read_tables(folder).items()}}
+
+
+def read_tables(folder: Path) -> dict[str, Table]:
+    """The arrays in folder that have a record beside them, by name; one that is not sound is missing."""
+    found = {}
     for path in sorted(folder.glob("*.json")):
-        table = path.with_suffix(".safetensors")
+        arrays = path.with_suffix(".safetensors")
         with contextlib.suppress(DamagedFile, OSError, KeyError):
             record = read_record(path, what="a table", known_format=FORMAT, max_bytes=checkpoints.MAX_CARD_BYTES)
-            found[path.stem] = Part(table, str(record["sha256"]), table.stat().st_size, packed=False)
+            part = Part(arrays, str(record["sha256"]), arrays.stat().st_size, packed=False)
+            found[path.stem] = Table(part, record)
     return found
 
 

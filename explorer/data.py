@@ -17,12 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from explorer.files import DamagedFile, read_checked, sha256
+from explorer.files import DamagedFile, read_bounded, read_checked, sha256
 
 EMBEDDED = Path(__file__).parent / "embedded"
 MAX_FILE_BYTES = 64_000_000
 DIGITS = tuple("0123456789")
 DIGITS_TITLE = "Digits 8×8"
+ECG_LENGTH = 140
+ECG_CLASSES = 5
+ECG_ROWS = {"ECG5000_TRAIN.txt": 500, "ECG5000_TEST.txt": 4500}
+ECG_EMBEDDED = "f31573727b513950e6fe27a6c6256d19924ec5a214f9160c7e90d16c09eee66d"
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,18 @@ class Dataset:
             "n_train": len(self.x_train),
             "n_test": len(self.x_test),
         }
+
+
+@dataclass(frozen=True)
+class Heartbeats:
+    """Electrocardiograms of one heartbeat each: series float32 [N, 140], labels uint8 [N], 1 to 5, where 1 is normal.
+
+    Each series has mean 0 and standard deviation 1, as the archive gives it. source says which series.
+    """
+
+    series: np.ndarray
+    labels: np.ndarray
+    source: str
 
 
 PUBLISHED = {
@@ -230,6 +246,52 @@ def load_digits() -> Dataset:
         x_test=x[held_out],
         y_test=y[held_out],
     )
+
+
+def load_ecg(root: Path | None = None) -> Heartbeats:
+    """ECG5000 of the UCR Time Series Archive (Dau et al. 2019, arXiv:1810.07758): heartbeats of one patient.
+
+    All 5,000 series where a root has ECG5000/ECG5000_TRAIN.txt and ECG5000_TEST.txt, else the embedded first 500.
+    Raises DamagedFile for a file that is not the archive's.
+    """
+    for folder in candidate_roots(root):
+        paths = [folder / "ECG5000" / name for name in ECG_ROWS]
+        if all(path.is_file() for path in paths):
+            parts = [read_ecg(path, rows=ECG_ROWS[path.name]) for path in paths]
+            series, labels = (np.concatenate(pair) for pair in zip(*parts))
+            return Heartbeats(series, labels, f"all {len(series):,} series")
+    content = read_checked(EMBEDDED / "ecg5000.npz", expected_sha256=ECG_EMBEDDED, max_bytes=MAX_FILE_BYTES)
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return Heartbeats(arrays["series"], arrays["labels"], f"the {len(arrays['series'])} embedded series")
+
+
+def read_ecg(path: Path, *, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """series float32 [rows, 140] and labels uint8 [rows] of a text file of the archive.
+
+    A row is a class, then 140 numbers. Raises DamagedFile, naming the file and the row, for anything else.
+    """
+    lines = read_bounded(path, max_bytes=MAX_FILE_BYTES).decode("ascii", errors="replace").splitlines()
+    if len(lines) != rows:
+        raise DamagedFile(f"{path} has {len(lines):,} rows, {rows:,} were expected; get the file again")
+    values = np.stack([read_ecg_row(line, where=f"{path}, row {row}") for row, line in enumerate(lines, start=1)])
+    return values[:, 1:], values[:, 0].astype(np.uint8)
+
+
+def read_ecg_row(line: str, *, where: str) -> np.ndarray:
+    """float32 [141]: the class 1 to 5 and the 140 finite numbers of one row; where names the row in the message."""
+    expected = f"expected is a class from 1 to {ECG_CLASSES}, then {ECG_LENGTH} numbers"
+    words = line.split()
+    try:
+        values = np.array(words, np.float32)
+    except ValueError as error:
+        raise DamagedFile(f"{where}: not all of it are numbers; {expected}") from error
+    if len(values) != ECG_LENGTH + 1:
+        raise DamagedFile(f"{where}: it has {len(values)} numbers; {expected}")
+    if not np.isfinite(values).all():
+        raise DamagedFile(f"{where}: not all of its numbers are finite; {expected}")
+    if values[0] not in range(1, ECG_CLASSES + 1):
+        raise DamagedFile(f"{where}: its class is {values[0]:g}; {expected}")
+    return values
 
 
 def download(name: str, *, root: Path) -> Dataset:

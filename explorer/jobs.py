@@ -1,4 +1,4 @@
-"""Trainings in worker processes: a pair is one job, jobs wait in a queue, news is kept so that it can be heard again.
+"""Trainings in worker processes: a pair or a lab's run is a job, jobs queue, news is kept to be heard again.
 
 Needs no torch. A job belongs to the visitor who started it; who asks for it with another name is told there is none.
 """
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer import checkpoints, settings
+from explorer.labs.orders import GIVEN
 
 KINDS = ("ae", "vae")
 FOLDER_PREFIX = "latent-explorer-"
@@ -53,14 +54,12 @@ def limits_here() -> Limits:
 
 @dataclass
 class Job:
-    """A pair in training. events: all its news so far, each a plain dict with its side ("ae", "vae" or "")."""
+    """Work for one or more processes, each a side. events: all news so far, plain dicts with their side or ""."""
 
     id: str
     owner: str
-    settings: settings.Settings
-    full: bool
     folder: Path
-    earlier: Path | None = None
+    sides: tuple[str, ...]
     state: str = "waiting"
     events: list[dict[str, Any]] = field(default_factory=list)
     listeners: list[Listener] = field(default_factory=list)
@@ -70,8 +69,39 @@ class Job:
     started: float = 0.0
     alone_since: float = field(default_factory=time.monotonic)
 
+    def order(self, side: str) -> dict[str, Any]:
+        """What the process of a side is told. Raises ValueError if it cannot be done any more."""
+        raise NotImplementedError
+
+
+@dataclass
+class Training(Job):
+    """A pair in training. earlier: a folder whose models go on from where they stood."""
+
+    settings: settings.Settings = field(default_factory=settings.Settings)
+    full: bool = False
+    earlier: Path | None = None
+
     def model_folder(self, kind: str) -> Path:
         return self.folder / f"{self.id[:6]}-{kind}"
+
+    def order(self, side: str) -> dict[str, Any]:
+        earlier = str(earlier_folder(self.earlier, side)) if self.earlier else None
+        folder = self.model_folder(side)
+        folder.mkdir()
+        told = {"model": side, "settings": self.settings.record(), "folder": str(folder)}
+        return {**told, "full": self.full, "earlier": earlier}
+
+
+@dataclass
+class LabRun(Job):
+    """A lab at work. chosen: its settings (explorer.labs.orders)."""
+
+    lab: str = ""
+    chosen: dict[str, Any] = field(default_factory=dict)
+
+    def order(self, side: str) -> dict[str, Any]:
+        return {"lab": self.lab, "settings": self.chosen, "folder": str(self.folder)}
 
 
 class Refused(ValueError):
@@ -102,21 +132,39 @@ class Jobs:
             while len(self.spares) < len(KINDS) and not self.closed.is_set():
                 self.spares.append(start_process())
 
-    def submit(self, owner: str, chosen: settings.Settings, *, full: bool = False, earlier: Path | None = None) -> Job:
-        """Take an order. earlier: a folder whose models go on from where they stood. Raises Refused."""
+    def submit(
+        self, owner: str, chosen: settings.Settings, *, full: bool = False, earlier: Path | None = None
+    ) -> Training:
+        """Take an order for a pair. earlier: a folder whose models go on from where they stood. Raises Refused."""
+        name, folder = self._new_place()
+        job = Training(name, owner, folder, KINDS, settings=chosen, full=full, earlier=earlier)
+        self._take(job)
+        return job
+
+    def submit_lab(self, owner: str, lab: str, chosen: dict[str, Any], *, given: bytes = b"") -> LabRun:
+        """Take an order for a lab. given: a file that belongs to it. Raises Refused."""
+        name, folder = self._new_place()
+        job = LabRun(name, owner, folder, (lab,), lab=lab, chosen=chosen)
+        self._take(job, given)
+        return job
+
+    def _new_place(self) -> tuple[str, Path]:
+        name = secrets.token_urlsafe(12).replace("_", "x").replace("-", "y")
+        return name, self.root / "jobs" / name
+
+    def _take(self, job: Job, given: bytes = b"") -> None:
         with self.lock:
-            active = [job for job in self.jobs.values() if job.state not in ENDED]
-            if sum(job.owner == owner for job in active) >= self.limits.active_a_visitor:
+            active = [other for other in self.jobs.values() if other.state not in ENDED]
+            if sum(other.owner == job.owner for other in active) >= self.limits.active_a_visitor:
                 raise Refused(f"You have {self.limits.active_a_visitor} trainings already: stop one of them first")
-            if sum(job.state == "waiting" for job in active) >= self.limits.waiting:
+            if sum(other.state == "waiting" for other in active) >= self.limits.waiting:
                 raise Refused("The queue is full: try again in some minutes")
-            name = secrets.token_urlsafe(12).replace("_", "x").replace("-", "y")
-            job = Job(name, owner, chosen, full, self.root / "jobs" / name, earlier=earlier)
             job.folder.mkdir(parents=True)
+            if given:
+                (job.folder / GIVEN).write_bytes(given)
             self.jobs[job.id] = job
             self._forget_old()
             self._advance()
-            return job
 
     def get(self, job_id: str, owner: str) -> Job | None:
         """The job, for its owner alone."""
@@ -128,9 +176,9 @@ class Jobs:
             return [job for job in self.jobs.values() if job.owner == owner]
 
     def stop(self, job: Job, *, keep: bool) -> None:
-        """End a training: what it has learned is kept or dropped."""
+        """End a training: what it has learned is kept or dropped. A lab has nothing to keep before its end."""
         with self.lock:
-            if job.state == "waiting":
+            if job.state == "waiting" or (isinstance(job, LabRun) and job.state == "training"):
                 self._end(job, "stopped")
             elif job.state == "training":
                 job.wish = "keep" if keep else "drop"
@@ -174,28 +222,18 @@ class Jobs:
 
     def _start(self, job: Job) -> None:
         try:
-            earlier = {kind: str(earlier_folder(job.earlier, kind)) if job.earlier else None for kind in KINDS}
+            orders = {side: job.order(side) for side in job.sides}
         except ValueError as error:  # removed while the job waited
             self._tell(job, "", {"kind": "failed", "text": f"{error}."})
             self._end(job, "failed")
             return
         job.state, job.started = "training", time.monotonic()
         self._tell(job, "", {"kind": "state", "state": "training"})
-        for kind in KINDS:
+        for side, order in orders.items():
             worker = self._take_worker()
-            job.workers[kind] = worker
-            folder = job.model_folder(kind)
-            folder.mkdir()
-            order = {
-                "model": kind,
-                "settings": job.settings.record(),
-                "folder": str(folder),
-                "full": job.full,
-                "max_bytes": self.limits.max_bytes,
-                "earlier": earlier[kind],
-            }
-            tell(worker, order)
-            threading.Thread(target=self._follow, args=(job, kind, worker), daemon=True).start()
+            job.workers[side] = worker
+            tell(worker, {**order, "max_bytes": self.limits.max_bytes})
+            threading.Thread(target=self._follow, args=(job, side, worker), daemon=True).start()
 
     def _take_worker(self) -> subprocess.Popen[str]:
         while self.spares:
@@ -215,7 +253,8 @@ class Jobs:
         code = worker.wait()
         if kind not in job.finished:
             how = f"signal {-code}" if code < 0 else f"status {code}"
-            text = f"{kind.upper()}: the training process ended by itself ({how})."
+            who = f"{kind.upper()}: the training" if isinstance(job, Training) else "The"
+            text = f"{who} process ended by itself ({how})."
             self._heard(job, kind, {"kind": "failed", "text": text})
         with self.lock:
             job.workers.pop(kind, None)
@@ -231,14 +270,17 @@ class Jobs:
                 self._end(job, "failed")
             elif news["kind"] in ("trained", "dropped"):
                 job.finished.add(kind)
-                if job.finished == set(KINDS):
+                if job.finished == set(job.sides):
                     if job.wish == "drop":  # one of the two may have been past stopping
                         self._end(job, "stopped")
                     else:
                         job.state = "drawing"
                         self._tell(job, "", {"kind": "state", "state": "drawing"})
                         self._advance()
-            elif news["kind"] == "moment":
+            elif news["kind"] == "result":
+                job.finished.add(kind)
+                self._end(job, "done")
+            elif news["kind"] == "moment" and isinstance(job, Training):
                 self._thin(job, kind)
 
     def _end(self, job: Job, state: str) -> None:
@@ -256,7 +298,7 @@ class Jobs:
         for listener in listeners:
             listener()
 
-    def _thin(self, job: Job, kind: str) -> None:
+    def _thin(self, job: Training, kind: str) -> None:
         """Keep the film within its bound: when it is full, every second picture goes."""
         folder = job.model_folder(kind)
         files = sorted(folder.glob("moment-*"))
@@ -280,12 +322,13 @@ class Jobs:
     def _watch_job(self, job: Job, now: float) -> None:
         if job.state in ENDED or job.state == "drawing" or job.wish:
             return
+        kept = " and kept" if isinstance(job, Training) else ""
         if not job.listeners and now - job.alone_since > self.limits.grace_s:
-            self._tell(job, "", {"kind": "warning", "text": "The page was closed, so the training was ended and kept."})
+            self._tell(job, "", {"kind": "warning", "text": f"The page was closed, so this was ended{kept}."})
             self.stop(job, keep=True)
         elif job.state == "training" and now - job.started > self.limits.training_s:
             minutes = self.limits.training_s / 60
-            text = f"The training was ended and kept after {minutes:g} minutes, the most that one may take here."
+            text = f"This was ended{kept} after {minutes:g} minutes, the most that one may take here."
             self._tell(job, "", {"kind": "warning", "text": text})
             self.stop(job, keep=True)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 TRUST_POINTS = 1000
 TRUST_NEIGHBOURS = 10
+MOST_MIN_DIST = 0.99
 
 
 @dataclass(frozen=True)
@@ -30,19 +31,30 @@ def fit_pca(codes: np.ndarray) -> Pca:
     return Pca(mean=fitted.mean_.astype(np.float32), components=components, explained=explained)
 
 
-def umap(codes: np.ndarray, *, seed: int = 0) -> np.ndarray:
+def umap(codes: np.ndarray, *, seed: int = 0, neighbours: int = 15, min_dist: float = 0.1) -> np.ndarray:
     """[N, 2]. A picture of neighbourhoods: its axes have no unit and it cannot be run backwards (McInnes et al. 2018).
 
-    The same seed gives the same picture on one machine only.
+    neighbours says how many of a point's nearest it is to stay with (at most N - 1 are used), min_dist how near points
+    may lie in the picture. The same seed gives the same picture on one machine only. Raises ValueError for fewer than
+    2 neighbours, or a min_dist outside 0 to 0.99.
     """
     import warnings
 
+    if neighbours < 2:
+        raise ValueError(f"neighbours must be at least 2, got {neighbours}")
+    check_min_dist(min_dist)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # n_jobs is set to 1 by the seed, and umap says so each time
         from umap import UMAP
 
-        neighbours = min(15, len(codes) - 1)
-        return UMAP(n_neighbors=neighbours, random_state=seed).fit_transform(codes).astype(np.float32)
+        reducer = UMAP(n_neighbors=min(neighbours, len(codes) - 1), min_dist=min_dist, random_state=seed)
+        return reducer.fit_transform(codes).astype(np.float32)
+
+
+def check_min_dist(min_dist: float) -> None:
+    """Raises ValueError outside 0 to 0.99: umap has it at most 1, its default spread."""
+    if not 0 <= min_dist <= MOST_MIN_DIST:
+        raise ValueError(f"min_dist must be 0 to {MOST_MIN_DIST}, got {min_dist}")
 
 
 def trust(codes: np.ndarray, picture: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from explorer import catalogue, jobs, measurings, modules, training_routes, visitors
+from explorer import catalogue, jobs, lab_routes, measurings, modules, training_routes, visitors
 from explorer.atlas import MAX_PART_BYTES
 from explorer.catalogue import Catalogue
 from explorer.files import DamagedFile, read_checked
@@ -29,7 +29,8 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
     """The project's routes under the server's base path ("" or "sub/path")."""
     prefix = prefix_of(base_path)
     parts = {part.sha256: part for entry in (*models.entries, *models.dial) for part in entry.parts.values()}
-    others = (*(judge.part for judge in models.judges.values()), *models.lessons.values())
+    labs = [table.part for table in models.labs.values()]
+    others = (*(judge.part for judge in models.judges.values()), *models.lessons.values(), *labs)
     parts.update({part.sha256: part for part in others})
 
     async def part_by_hash(request: Request) -> Response:
@@ -63,6 +64,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         Route(f"{prefix}/{modules.address()}/{{name:str}}", module),
         Route(f"{prefix}/health", health),
         *training_routes.routes(prefix, jobs.here(), visitors.shelf()),
+        *lab_routes.routes(prefix, jobs.here()),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a page asks of a training and of kept models: events, pictures, stop, keep, download. For the owner alone."""
+"""What a page asks of a job and of kept models: events, pictures, stop, keep, download. For the owner alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
@@ -15,7 +16,7 @@ from starlette.routing import Route
 from explorer import export, packing
 from explorer.atlas import MAX_PART_BYTES
 from explorer.files import DamagedFile, read_checked
-from explorer.jobs import ENDED, KINDS, Job, Jobs
+from explorer.jobs import ENDED, KINDS, Job, Jobs, Training
 from explorer.visitors import Shelf, visitor_of
 
 PING_S = 15
@@ -24,7 +25,7 @@ PICTURE = re.compile(r"(moment-\d{5}|images)\.safetensors")
 KEPT = "private, max-age=31536000, immutable"
 ASKED_BY_SCRIPT = "x-latent-explorer"  # no other site can send it along without our leave
 
-Handler = Callable[[Request, Job], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def problem(text: str, status: int) -> Response:
@@ -34,10 +35,10 @@ def problem(text: str, status: int) -> Response:
 def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
     """The routes under the server's base path; prefix is "" or "/sub/path"."""
 
-    def owned(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    def owned(handler: Callable[[Request, Any], Awaitable[Response]], kind: type[Job] = Training) -> Endpoint:
         async def handle(request: Request) -> Response:
             job = jobs.get(request.path_params["id"], visitor_of(request.cookies))
-            if job is None:
+            if not isinstance(job, kind):
                 return problem("There is no such training of yours. It may have ended long ago.", 404)
             if request.method == "POST" and ASKED_BY_SCRIPT not in request.headers:
                 return problem("This has to be asked by the page itself.", 403)
@@ -51,7 +52,7 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream(jobs, job, start), media_type="text/event-stream", headers=headers)
 
-    async def moment(request: Request, job: Job) -> Response:
+    async def moment(request: Request, job: Training) -> Response:
         kind, name = request.path_params["kind"], request.path_params["name"]
         path = job.model_folder(kind) / name
         if kind not in KINDS or not PICTURE.fullmatch(name) or not path.is_file():
@@ -66,7 +67,7 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
         jobs.stop(job, keep=(await body_of(request)).get("keep") is True)
         return JSONResponse({"state": job.state})
 
-    async def keep(request: Request, job: Job) -> Response:
+    async def keep(request: Request, job: Training) -> Response:
         name = str((await body_of(request)).get("name", ""))
         folders = trained(job)
         if not folders:
@@ -80,13 +81,13 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
             task.add_done_callback(pending.discard)
         return JSONResponse({"names": names})
 
-    async def download(request: Request, job: Job) -> Response:
+    async def download(request: Request, job: Training) -> Response:
         folders = trained(job)
         if not folders:
             return problem("There is nothing to download yet.", 409)
         return await packed(folders, job.folder / "models.zip", f"{job.settings.dataset}-pair.zip")
 
-    async def film(request: Request, job: Job) -> Response:
+    async def film(request: Request, job: Training) -> Response:
         content = await asyncio.to_thread(film_of, job)
         if content is None:
             return problem("There is no film yet: a training has to run first.", 409)
@@ -117,9 +118,9 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
     pending: set[asyncio.Task[None]] = set()
     job = f"{prefix}/jobs/{{id:str}}"
     return [
-        Route(f"{job}/events", owned(events)),
+        Route(f"{job}/events", owned(events, Job)),
         Route(f"{job}/moments/{{kind:str}}/{{name:str}}", owned(moment)),
-        Route(f"{job}/stop", owned(stop), methods=["POST"]),
+        Route(f"{job}/stop", owned(stop, Job), methods=["POST"]),
         Route(f"{job}/keep", owned(keep), methods=["POST"]),
         Route(f"{job}/models.zip", owned(download)),
         Route(f"{job}/film.gif", owned(film)),
@@ -128,7 +129,7 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
     ]
 
 
-def film_of(job: Job) -> bytes | None:
+def film_of(job: Training) -> bytes | None:
     """The moments that both models have, as a GIF; the axes are the two most active dimensions at the end."""
     from safetensors.numpy import load_file
 
@@ -154,14 +155,14 @@ def film_of(job: Job) -> bytes | None:
     return export.gif(scenes, labels)
 
 
-async def redraw(jobs: Jobs, shelf: Shelf, job: Job, folders: list[Path], name: str) -> None:
+async def redraw(jobs: Jobs, shelf: Shelf, job: Training, folders: list[Path], name: str) -> None:
     """What was kept before UMAP was drawn gets it when it is."""
     async for _ in stream(jobs, job, len(job.events)):
         pass
     await asyncio.to_thread(shelf.redraw, job.owner, name, folders)
 
 
-def trained(job: Job) -> list[Path]:
+def trained(job: Training) -> list[Path]:
     """The folders of the models that a job has finished."""
     folders = [job.model_folder(kind) for kind in KINDS]
     return folders if all((folder / "atlas.json").is_file() for folder in folders) else []

@@ -1,4 +1,4 @@
-"""A process that trains one model and says how it goes: python -m explorer.worker.
+"""A process that trains one model, or runs one lab, and says how it goes: python -m explorer.worker.
 
 It reads JSON lines, one order and then perhaps a word to stop, and writes JSON lines, its news. It starts with torch in
 memory and waits, so that a training can begin at once. When its reader is gone, so is it.
@@ -19,6 +19,7 @@ import torch
 
 from explorer import atlas, checkpoints, data, models, resume, training
 from explorer.files import write_whole
+from explorer.labs import work as labs
 from explorer.loaded import Model
 from explorer.settings import Settings
 from explorer.sketch import POINTS, sketch
@@ -205,6 +206,12 @@ def warm_up() -> None:
         sketch(model, x)
 
 
+def outlive_nobody() -> None:
+    """End when the reader has gone."""
+    sys.stdin.read()
+    os._exit(0)
+
+
 def resource_peak() -> int:
     """The most memory this process ever held, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -223,13 +230,18 @@ def main() -> None:
     line = sys.stdin.readline()
     if not line:
         return
+    order = json.loads(line)
     try:
-        worker = Worker(json.loads(line))
-        threading.Thread(target=worker.listen, daemon=True).start()
-        worker.run()
+        if "lab" in order:
+            threading.Thread(target=outlive_nobody, daemon=True).start()
+            labs.run(order["lab"], order["settings"], Path(order["folder"]), say)
+        else:
+            worker = Worker(order)
+            threading.Thread(target=worker.listen, daemon=True).start()
+            worker.run()
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        say("failed", text=f"The training's files cannot be written ({why}): make room on the disk, then start again.")
+        say("failed", text=f"The files cannot be written ({why}): make room on the disk, then start again.")
     except (ValueError, MemoryError, training.Diverged) as error:
         say("failed", text=f"{' '.join(str(error).split())}.".replace("..", "."))
     sys.stdout.flush()

@@ -208,7 +208,7 @@ def test_a_training_that_nobody_listens_to_ends_and_is_kept_even_in_its_first_ep
     job = lonely.submit("visitor", ENDLESS)
     wait_for(job, "drawing", *ENDED)
     no_drawing(job)
-    assert [e["text"] for e in heard(job, "warning")] == ["The page was closed, so the training was ended and kept."]
+    assert [e["text"] for e in heard(job, "warning")] == ["The page was closed, so this was ended and kept."]
     for kind in KINDS:
         done = len(heard(job, "epoch", kind))
         model = explorer.load(job.model_folder(kind))
@@ -257,7 +257,7 @@ def test_a_disk_that_is_full_is_told_and_the_epochs_before_are_whole(tmp_path: P
     process.wait(PATIENCE_S)
     assert news[-1]["kind"] == "failed"
     assert news[-1]["text"] == (
-        "The training's files cannot be written (file too large): make room on the disk, then start again."
+        "The files cannot be written (file too large): make room on the disk, then start again."
     )
     _, state, _ = resume.load(tmp_path)
     assert state.epoch >= 2
@@ -480,7 +480,7 @@ def test_a_training_has_a_time_bound_and_is_kept_then(act: Callable[..., Jobs]) 
     job = begin(act(training_s=0))
     wait_for(job, "drawing")
     (warning,) = heard(job, "warning")
-    assert warning["text"] == "The training was ended and kept after 0 minutes, the most that one may take here."
+    assert warning["text"] == "This was ended and kept after 0 minutes, the most that one may take here."
     assert job.wish == "keep"
 
 

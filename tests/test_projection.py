@@ -112,3 +112,26 @@ def test_umap_keeps_neighbours_together(atlases: dict[str, Atlas], model: str) -
     codes, picture = atlases[model].codes["codes"], atlases[model].codes["umap"]
     assert (picture.shape, picture.dtype) == ((len(codes), 2), np.float16)
     assert trust_by_hand(codes, picture.astype(np.float32), 10) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"neighbours": 1}, "neighbours must be at least 2, got 1"),
+        ({"min_dist": -0.01}, "min_dist must be 0 to 0.99, got -0.01"),
+        ({"min_dist": 1.5}, "min_dist must be 0 to 0.99, got 1.5"),
+    ],
+)
+def test_umap_refuses_settings_out_of_range(setting: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        projection.umap(cloud(30), **setting)
+
+
+def test_umap_shows_what_umap_itself_makes_of_the_neighbours_and_min_dist_asked_for() -> None:
+    from umap import UMAP
+
+    codes = cloud(60)
+    expected = UMAP(n_neighbors=7, min_dist=0.4, random_state=2, n_jobs=1).fit_transform(codes)
+    np.testing.assert_array_equal(projection.umap(codes, seed=2, neighbours=7, min_dist=0.4), expected)
+    plain = UMAP(random_state=0, n_jobs=1).fit_transform(codes)
+    np.testing.assert_array_equal(projection.umap(codes), plain)

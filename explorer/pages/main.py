@@ -13,5 +13,6 @@ pages = [
     st.Page(HERE / "train.py", title="Train", url_path="train"),
     st.Page(HERE / "measure.py", title="Measure", url_path="measure"),
     st.Page(HERE / "learn.py", title="Learn", url_path="learn"),
+    st.Page(HERE / "labs.py", title="Labs", url_path="labs"),
 ]
 st.navigation(pages, position="top").run()

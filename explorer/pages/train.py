@@ -203,8 +203,8 @@ if visitor:
     own_models(visitor)
 if refusal := st.session_state.pop("refusal", None):
     st.warning(refusal)
-if job_id and job is None:
+if job_id and not isinstance(job, jobs.Training):
     st.info("There is no such training of yours on this server: it has ended long ago, or another person started it.")
-if job is not None:
+if isinstance(job, jobs.Training):
     title, classes = data.titles()[job.settings.dataset]
     live({"id": job.id, "dataset": job.settings.dataset, "title": title, "classes": list(classes)})

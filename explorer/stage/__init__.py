@@ -32,3 +32,8 @@ def learn(lessons: dict[str, Any], catalogue: dict[str, Any]) -> None:
 def live(training: dict[str, Any]) -> None:
     """Show a training as it happens: its id, and the title and classes of its data set. No rerun is needed for it."""
     _mount(data={"training": training, "modules": modules.address()}, key="live")
+
+
+def labs(shipped: dict[str, Any], catalogue: dict[str, Any]) -> None:
+    """Show the labs (see explorer.labs.show.for_browser). Which one, and its settings, are in the address."""
+    _mount(data={"labs": shipped, "catalogue": catalogue, "modules": modules.address()}, key="labs")

@@ -3,15 +3,18 @@
 import { chain, MAKERS } from './decoder.js';
 
 /**
- * @param {Array<Record<string, any>>} layers  by kind: conv (3 by 3, padded by 1), max_pool (2 by 2), relu, linear
+ * @param {Array<Record<string, any>>} layers  by kind: conv (3 by 3, padded by 1, perhaps a stride), max_pool (2 by 2), relu, linear
  * @param {Record<string, import('./decoder.js').Tensor>} weights
  * @param {number[]} shape  of an image, [C, H, W]
  * @returns {{probabilities: (x: ArrayLike<number>) => Float64Array}} x: an image in [0, 1]
  */
 export function makeClassifier(layers, weights, shape) {
-  const { run } = chain(layers, weights, shape, { ...MAKERS, conv, max_pool: maxPool });
+  const { run } = chain(layers, weights, shape, CONV_MAKERS);
   return { probabilities: (x) => softmax(run(x)) };
 }
+
+/** The makers of decoder.js, and those of layers that look at images. */
+export const CONV_MAKERS = { ...MAKERS, conv, max_pool: maxPool };
 
 function softmax(logits) {
   const most = Math.max(...logits);
@@ -22,17 +25,18 @@ function softmax(logits) {
 
 function conv(layer, weights, [inputs, height, width]) {
   const { data: w, shape: [outputs] } = weights[layer.weight];
-  const bias = weights[layer.bias].data;
-  const padded = new Float64Array(inputs * (height + 2) * (width + 2)), out = new Float64Array(outputs * height * width);
+  const bias = weights[layer.bias].data, stride = layer.stride ?? 1;
+  const rows = Math.ceil(height / stride), columns = Math.ceil(width / stride);
+  const padded = new Float64Array(inputs * (height + 2) * (width + 2)), out = new Float64Array(outputs * rows * columns);
   const step = (x) => {
     pad(x, inputs, height, width, padded);
     for (let o = 0; o < outputs; o++) {
-      const plane = out.subarray(o * height * width, (o + 1) * height * width).fill(bias[o]);
-      for (let i = 0; i < inputs; i++) addKernel(w, 9 * (o * inputs + i), padded, i * (height + 2) * (width + 2), height, width, plane);
+      const plane = out.subarray(o * rows * columns, (o + 1) * rows * columns).fill(bias[o]);
+      for (let i = 0; i < inputs; i++) addKernel(w, 9 * (o * inputs + i), padded, i * (height + 2) * (width + 2), { rows, columns, wide: width + 2, stride }, plane);
     }
     return out;
   };
-  return { shape: [outputs, height, width], step };
+  return { shape: [outputs, rows, columns], step };
 }
 
 /** Each channel with a rim of zeros. */
@@ -44,11 +48,10 @@ function pad(x, channels, height, width, padded) {
 }
 
 /** Add one channel times its kernel to a plane of outputs. */
-function addKernel(w, k, padded, from, height, width, plane) {
+function addKernel(w, k, padded, from, { rows, columns, wide, stride }, plane) {
   const [a, b, c, d, e, f, g, h, i] = w.subarray(k, k + 9);
-  const wide = width + 2;
-  for (let y = 0, at = 0; y < height; y++) {
-    for (let p = from + y * wide, end = p + width; p < end; p++, at++) {
+  for (let y = 0, at = 0; y < rows; y++) {
+    for (let p = from + y * stride * wide, end = at + columns; at < end; p += stride, at++) {
       plane[at] += a * padded[p] + b * padded[p + 1] + c * padded[p + 2]
         + d * padded[p + wide] + e * padded[p + wide + 1] + f * padded[p + wide + 2]
         + g * padded[p + 2 * wide] + h * padded[p + 2 * wide + 1] + i * padded[p + 2 * wide + 2];

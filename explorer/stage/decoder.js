@@ -72,8 +72,8 @@ export const MAKERS = {
   conv_transpose(layer, weights, [, height, width]) {
     const { data: w, shape: [inputs, outputs, side] } = weights[layer.weight];
     const bias = weights[layer.bias].data;
-    const outHeight = (height - 1) * layer.stride - 2 * layer.padding + side;
-    const outWidth = (width - 1) * layer.stride - 2 * layer.padding + side;
+    const more = side - 2 * layer.padding + (layer.output_padding ?? 0);
+    const outHeight = (height - 1) * layer.stride + more, outWidth = (width - 1) * layer.stride + more;
     const out = new Float64Array(outputs * outHeight * outWidth);
     const geometry = { inputs, outputs, side, height, width, outHeight, outWidth, stride: layer.stride, padding: layer.padding };
     return { shape: [outputs, outHeight, outWidth], step: (x) => convTranspose(w, bias, x, geometry, out) };

@@ -30,7 +30,7 @@ HOLE = 0.42  # an opacity between the end of the ramp and a hole's
 LEFT, RIGHT, TOP, BOTTOM = 34, 8, 8, 20  # the axes' margins in pixels
 WITHIN = 2.4477
 PATIENCE_MS = 240_000
-SMALL = {"width": 480, "height": 900}  # maps with few cells, which are soon computed
+SMALL = {"width": 320, "height": 900}  # maps with few cells, which are soon computed
 BEHIND = """map => { const c = map.querySelectorAll('canvas')[0];
     const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
     return { width: c.width, alpha: Array.from(d).filter((_, i) => i % 4 === 3) }; }"""

@@ -1,0 +1,67 @@
+/** A pad of 28 by 28 pixels to draw on: pen and eraser; mouse, touch, or the arrow keys and the space bar. */
+
+import { choice, h, onMove, paint, pictureCanvas } from './dom.js';
+
+const SIDE = 28;
+const REACH = 1.6; // pixels around the pen that it colours
+const TOOLS = [{ value: 'pen', text: 'Pen' }, { value: 'eraser', text: 'Eraser' }];
+
+/**
+ * @param {{name: string, onDraw: (x: Float64Array) => void}} options  x: the drawing, [784] in [0, 1]
+ */
+export function makePad({ name, onDraw }) {
+  const x = new Float64Array(SIDE * SIDE);
+  let tool = 'pen', at = null, cursor = [14, 14];
+  const canvas = pictureCanvas(name, { width: SIDE, height: SIDE, className: 'sharp' });
+  const mark = h('i', { class: 'pad-mark', 'aria-hidden': 'true' });
+  const board = h('div', { class: 'pad', role: 'application', tabindex: 0, 'aria-label': `${name}: arrow keys move the pen, space draws` }, canvas, mark);
+  const tools = choice('Tool', TOOLS, tool, (value) => { tool = value; tools.show(value); });
+  const clear = h('button', { type: 'button', onclick: () => { x.fill(0); show(); } }, 'Clear');
+  const element = h('div', { class: 'pad-tools' }, board, h('div', { class: 'picture-tools' }, tools.element, clear));
+  board.addEventListener('pointerdown', (event) => { board.setPointerCapture(event.pointerId); event.preventDefault(); board.focus(); draw(place(event), place(event)); at = place(event); });
+  onMove(board, (event) => { if (at && event.buttons) { draw(at, place(event)); at = place(event); } });
+  for (const type of ['pointerup', 'pointercancel']) board.addEventListener(type, () => { at = null; });
+  board.addEventListener('keydown', (event) => {
+    const step = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (!step && event.key !== ' ') return;
+    event.preventDefault();
+    if (step) cursor = cursor.map((value, i) => Math.min(SIDE - 1, Math.max(0, value + step[i])));
+    if (event.key === ' ' || event.shiftKey) draw(cursor, cursor);
+    else showMark();
+  });
+
+  function place({ clientX, clientY }) {
+    const box = canvas.getBoundingClientRect();
+    return [((clientX - box.left) / box.width) * SIDE - 0.5, ((clientY - box.top) / box.height) * SIDE - 0.5];
+  }
+
+  /** A stroke from one place to another: full in the middle, soft at the rim. */
+  function draw(from, to) {
+    const steps = Math.max(1, Math.ceil(2 * Math.hypot(to[0] - from[0], to[1] - from[1])));
+    for (let step = 0; step <= steps; step++) stamp(from[0] + ((to[0] - from[0]) * step) / steps, from[1] + ((to[1] - from[1]) * step) / steps);
+    cursor = to.map(Math.round);
+    show();
+  }
+
+  function stamp(left, top) {
+    for (let row = Math.max(0, Math.floor(top - REACH)); row <= Math.min(SIDE - 1, top + REACH); row++) {
+      for (let column = Math.max(0, Math.floor(left - REACH)); column <= Math.min(SIDE - 1, left + REACH); column++) {
+        const full = Math.min(1, Math.max(0, REACH - Math.hypot(column - left, row - top))), i = row * SIDE + column;
+        x[i] = tool === 'pen' ? Math.max(x[i], full) : Math.min(x[i], 1 - full);
+      }
+    }
+  }
+
+  function showMark() {
+    mark.style.translate = `${(cursor[0] / SIDE) * 100}cqw ${(cursor[1] / SIDE) * 100}cqw`;
+  }
+
+  function show() {
+    paint(canvas, x, [1, SIDE, SIDE], 255);
+    showMark();
+    onDraw(x);
+  }
+  paint(canvas, x, [1, SIDE, SIDE], 255);
+  showMark();
+  return { element, x, set: (pixels) => { x.set(pixels); show(); } };
+}
