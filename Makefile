@@ -46,6 +46,7 @@ bench: .venv/installed-dev
 	$(BIN)/python bench/live.py
 	$(BIN)/python bench/measure.py
 	$(BIN)/python bench/learn.py
+	$(BIN)/python bench/labs.py
 	$(BIN)/python bench/hashing.py
 
 # Seconds an epoch beside Keras, pytorch/examples and pythae, on the full set: make bench-training ROOT=folder

@@ -27,7 +27,8 @@ export async function makeDenoise(material) {
   };
   const columns = Array.from({ length: SHOWN }, (_, k) => makeColumn(`image ${k + 1}`));
   const own = makeColumn('your drawing');
-  const pad = makePad({ name: 'Your drawing', onDraw: () => showColumn(own, pad.x, 99) });
+  const pad = makePad({ name: 'Your drawing', onDraw: showOwn });
+  const drawing = h('details', { class: 'lab-own', ontoggle: showOwn }, h('summary', {}, 'Draw your own'), h('div', { class: 'picture-tools' }, pad.element, own.element));
   const noises = choice('Noise', NOISES, state.noise, (value) => { state.noise = value; query.set({ noise: value }); noises.show(value); show(); });
   const slider = labelledSlider({
     name: 'Noise level', low: 0, high: MOST, step: 0.01,
@@ -66,9 +67,13 @@ export async function makeDenoise(material) {
     slider.show(state.level);
     setText(picked, `test images ${state.from} to ${state.from + SHOWN - 1}`);
     const errors = columns.map((column, k) => showColumn(column, images.unit(state.from + k), k));
-    showColumn(own, pad.x, 99);
+    showOwn();
     const [before, after] = [0, 1].map((which) => errors.reduce((sum, one) => sum + one[which], 0) / errors.length);
     setText(summary, `Mean squared error against the clean image: noisy ${before.toFixed(4)}, denoised ${after.toFixed(4)}${after > before ? ': it does harm' : ''}`);
+  }
+
+  function showOwn() {
+    if (drawing.open) showColumn(own, pad.x, 99);
   }
 
   function use(arrays) {
@@ -87,7 +92,7 @@ export async function makeDenoise(material) {
       h('tr', {}, ...['', 'noisy', 'denoised', ''].map((text) => h('th', { scope: 'col' }, text))),
       row(`trained noise: ${trained}`, record.noisy_mse, record.val_mse, `${record.n_train.toLocaleString('en')} images, ${record.epochs} epochs`),
       h('tr', {}, h('th', { scope: 'row' }, 'published: Gaussian, sd 0.2'), h('td', {}, '–'), h('td', {}, record.published_mse.toFixed(4)), h('td', { class: 'about' }, '60,000 images, 10 epochs (TensorFlow’s tutorial)')),
-      ...Object.entries(record.others).map(([kind, { before, after }]) => row(`other noise: ${kind}, 0.2`, before, after, after > before ? 'it does harm' : '')),
+      ...Object.entries(record.others).filter(([kind]) => kind !== record.noise).map(([kind, { before, after }]) => row(`other noise: ${kind}, 0.2`, before, after, after > before ? 'it does harm' : '')),
       row('no noise at all', 0, record.clean_mse, 'what copying alone costs'));
     setText(said, 'It learned one noise. On another, occlusion above all, it may make matters worse: a black square looks like a part of the clothes.');
     showCurve(record.history);
@@ -108,7 +113,7 @@ export async function makeDenoise(material) {
     slider.element, summary,
     h('div', { class: 'lab-denoise' }, h('div', { class: 'row-names' }, ...['clean', 'noisy', 'denoised'].map((text) => h('span', {}, text))),
       h('div', { class: 'lab-row' }, ...columns.map((column) => column.element))),
-    h('details', { class: 'lab-own' }, h('summary', {}, 'Draw your own'), h('div', { class: 'picture-tools' }, pad.element, own.element)),
+    drawing,
     h('div', { class: 'lab-columns' }, h('div', {}, figures, said), chart.element), run.element);
   showResult(shipped);
   return { element, destroy: run.destroy };

@@ -14,13 +14,13 @@ export function makeDocuments(material) {
   const state = { bits: query.one('text-bits', [USUAL_SIZE, ...SIZES]), file: null, runs: 0, result: null, texts: [], listed: [], from: 0, document: 0, radius: 0 };
   const input = h('input', { type: 'file', accept: '.txt,.csv', onchange: take });
   const taken = h('p', { class: 'about', role: 'status' });
-  const sizes = choice('Bits of a document', SIZES.map((value) => ({ value, text: String(value) })), state.bits, (value) => { state.bits = value; query.set({ 'text-bits': value }); sizes.show(value); });
+  const sizes = choice('Bits of a document', SIZES.map((value) => ({ value, text: String(value) })), state.bits, (value) => { state.bits = value; query.set({ 'text-bits': value }); sizes.show(value); }, 'Bits');
   const run = makeRun({
     lab: 'documents', material, text: 'Hash these documents',
     settings: () => ({ name: `documents${ending(state.file)}`, bits: state.bits, seed: ++state.runs }),
     file: async () => {
       if (!state.file) throw new Error('Choose a .txt or .csv file first.');
-      return state.file.arrayBuffer().catch(forget);
+      return state.file.arrayBuffer().then((content) => new Blob([content]), forget);
     },
     onResult: show,
   });

@@ -13,18 +13,18 @@ const METHODS = [
 ];
 const CONTROL = { value: 'random', text: 'random codes', about: 'the control' };
 const SETS = [{ value: 'mnist', text: 'MNIST' }, { value: 'fashion-mnist', text: 'Fashion-MNIST' }];
-const SHOWN = 24, NEIGHBOURS = 10, STRIP = 10, USUAL_SHARE = 0.01, ENOUGH_MS = 10, REPEATS = 9;
+const SHOWN = 24, NEIGHBOURS = 10, STRIP = 10, USUAL_SHARE = 0.01, ENOUGH_MS = 10, REPEATS = 9, REST_MS = 80;
 
 export async function makeHashing(material) {
   const { query, full } = material, shipped = await material.result('hashing');
   const state = {
     method: query.one('method', METHODS.map(({ value }) => value)), bits: query.one('bits', [USUAL_SIZE, ...SIZES]), radius: null,
     query: Math.round(query.number('query', 0, shipped.record.queries - 1, 0)), data: query.one('data', SETS.map(({ value }) => value)), all: false, runs: 0, turn: 0,
-    result: null, images: null, distances: null, exact: null,
+    result: null, images: null, distances: null, exact: null, waiting: 0,
   };
   const set = (key, control) => (value) => { state[key] = value; query.set({ [key]: value }); control().show(value); };
-  const sizes = choice('Bits', SIZES.map((value) => ({ value, text: String(value) })), state.bits, (value) => { set('bits', () => sizes)(value); state.radius = usualRadius(); showCodes(); });
-  const methods = choice('Code', METHODS, state.method, (value) => { set('method', () => methods)(value); showCodes(); });
+  const sizes = choice('Bits', SIZES.map((value) => ({ value, text: String(value) })), state.bits, (value) => { set('bits', () => sizes)(value); state.radius = usualRadius(); showCodes(); }, 'Bits');
+  const methods = choice('Code', METHODS, state.method, (value) => { set('method', () => methods)(value); showCodes(); }, 'Code');
   const picker = chooseImage({ n: shipped.record.queries }, chooseQuery), asked = h('div'), strip = h('div', { class: 'hash-strip', role: 'group', 'aria-label': 'Queries to choose from' });
   const codes = h('div', { class: 'hash-codes' });
   const makeSlider = () => labelledSlider({
@@ -36,7 +36,7 @@ export async function makeHashing(material) {
   const filtered = makeSearch('Only the bucket, re-ranked exactly'), whole = makeSearch('All images, exactly'), compared = h('p', { class: 'about' });
   const charts = ['precision', 'recall'].map(makeCurves), figures = h('table', { class: 'lab-figures' }), said = h('p', { class: 'about' });
   const problem = h('p', { role: 'alert', hidden: true });
-  const sets = choice('Data', SETS, state.data, (value) => { set('data', () => sets)(value); showAll(); });
+  const sets = choice('Data', SETS, state.data, (value) => { set('data', () => sets)(value); showAll(); }, 'Data');
   const all = h('input', { type: 'checkbox', onchange: () => { state.all = all.checked; } });
   const allLabel = h('label', {}, all, ' all 60,000 images');
   const run = makeRun({
@@ -91,7 +91,7 @@ export async function makeHashing(material) {
   function chooseQuery(i) {
     if (i !== state.query) query.set({ query: i });
     state.query = i;
-    state.exact = timed(() => nearest(bytes(i), state.images.data, NEIGHBOURS));
+    state.exact = null;
     picker.show(i);
     asked.replaceChildren(copyTile(name(i), unit(i), 'the query', 'ae'));
     const first = STRIP * Math.floor(i / STRIP), held = strip.contains(strip.getRootNode().activeElement);
@@ -126,11 +126,14 @@ export async function makeHashing(material) {
       : `Nothing lies within ${inBits(radius)}: this query is not served, and its precision counts as 0`);
     bucket.replaceChildren(...Array.from(found.subarray(0, SHOWN), (one) => tile(one, inBits(distances.value[one]))));
     setText(more, found.length > SHOWN ? `The first ${SHOWN}, by distance.` : '');
-    showSearch(found, distances.ms + filter.ms);
+    clearTimeout(state.waiting);
+    state.waiting = setTimeout(showSearch, REST_MS, found, distances.ms + filter.ms);
     charts.forEach((chart) => chart.show(state.result.record.methods, state));
   }
 
+  /** Both searches once the hand rests: exact ones look at many pixels. */
   function showSearch(found, filterMs) {
+    state.exact ??= timed(() => nearest(bytes(state.query), state.images.data, NEIGHBOURS));
     const ranked = timed(() => nearest(bytes(state.query), state.images.data, NEIGHBOURS, found)), best = new Set(state.exact.value), same = ranked.value.filter((i) => best.has(i)).length;
     filtered.show(ranked.value, `${found.length.toLocaleString('en')} images compared, ${(filterMs + ranked.ms).toFixed(2)} ms in this browser, finding the bucket included`);
     whole.show(state.exact.value, `${state.images.n.toLocaleString('en')} images compared, ${state.exact.ms.toFixed(2)} ms in this browser`);
@@ -178,7 +181,7 @@ export async function makeHashing(material) {
     h('h2', {}, 'Your own text'), documents.element);
   showAll();
   await show(shipped);
-  return { element, destroy: () => { state.turn++; run.destroy(); documents.destroy(); } };
+  return { element, destroy: () => { state.turn++; clearTimeout(state.waiting); run.destroy(); documents.destroy(); } };
 }
 
 /** What it gives and the median of its times: repeated while that is quick, since browsers' clocks are coarse. */
