@@ -85,6 +85,21 @@ def test_a_setting_that_cannot_be_is_told_with_what_would_be_right(
     assert told in str(error.value)
 
 
+def test_a_full_set_that_is_not_here_is_told_and_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "has_full", lambda name: name == "mnist")
+    assert orders.read("basic", {"full": True, "dataset": "mnist"})["full"]
+    with pytest.raises(ValueError, match=r"The whole of Fashion-MNIST is not here; get it with: .* get fashion-mnist$"):
+        orders.read("basic", {"full": True})
+
+
+def test_all_of_the_heartbeats_get_the_published_budget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    few = data.load_ecg()
+    many = dataclasses.replace(few, series=np.tile(few.series, (10, 1)), labels=np.tile(few.labels, 10))
+    monkeypatch.setattr(data, "load_ecg", lambda: many)
+    _, result = last(work.heartbeats(tmp_path, splits=1, epochs=200, seed=0))
+    assert (result.record["series"], result.record["epochs"], result.record["batch_size"]) == (5000, 20, 512)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from explorer import data
 from explorer.data import PUBLISHED
 
 NOISES = ("gaussian", "salt and pepper", "occlusion")
@@ -87,7 +88,13 @@ def read(lab: str, given: dict[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in known:
             raise ValueError(f"{lab} has no setting {name[:40]!r}; it has {', '.join(known)}")
-    return {name: one.read(name, given[name]) if name in given else one.usual for name, one in known.items()}
+    chosen: dict[str, Any] = {
+        name: one.read(name, given[name]) if name in given else one.usual for name, one in known.items()
+    }
+    if chosen.get("full") and not data.has_full(chosen["dataset"]):
+        title, name = PUBLISHED[chosen["dataset"]].title, chosen["dataset"]
+        raise ValueError(f"The whole of {title} is not here; get it with: python -m explorer data get {name}")
+    return chosen
 
 
 def check_file(lab: str, given: bytes) -> None:

@@ -31,6 +31,8 @@ def heartbeats(folder: Path, **settings: Any) -> News:
     from explorer.labs import anomalies
 
     found = data.load_ecg()
+    if len(found.series) == anomalies.PUBLISHED_SERIES:
+        settings = {**settings, **anomalies.PUBLISHED_BUDGET}
     return anomalies.run_ecg(found.series, found.labels, **settings)
 
 

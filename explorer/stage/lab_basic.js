@@ -1,8 +1,8 @@
 /** Basic: originals over their copies, the error under each; the learning curve; the whole trained again while one looks. */
 
-import { makeChart } from './chart.js';
 import { chain } from './decoder.js';
 import { choice, h, setText } from './dom.js';
+import { makeErrors } from './lab_errors.js';
 import { makeRun } from './lab_run.js';
 import { copyTile } from './tiles.js';
 
@@ -19,15 +19,14 @@ export async function makeBasic(material) {
   const state = { epochs: query.one('epochs', [10, ...EPOCHS]), seed: 0, from: query.number('from', 0, images.n - SHOWN, 0), result: shipped, copy: null };
   const rows = h('div', { class: 'lab-row', role: 'group', 'aria-label': 'Originals and copies' });
   const figures = h('table', { class: 'lab-figures' }), said = h('p', { class: 'about' }), picked = h('span', { class: 'about' });
-  const chart = makeChart({ title: 'Error', unit: 'mean squared error × 1,000', across: 'epoch' });
+  const chart = makeErrors('against the image');
   const go = (step) => { state.from = (state.from + step + places) % places; query.set({ from: state.from }); showRows(); };
   const epochs = choice('Epochs', EPOCHS.map((value) => ({ value, text: String(value) })), state.epochs, (value) => { state.epochs = value; query.set({ epochs: value }); epochs.show(value); });
   const wide = material.full[shipped.record.dataset];
   const run = makeRun({
     lab: 'basic', material, text: wide ? 'Train it here on all 60,000' : 'Train it here on 10,000 images',
     settings: () => ({ dataset: shipped.record.dataset, full: wide, epochs: state.epochs, seed: ++state.seed }),
-    onStep: (step, arrays) => { use(arrays); showCurve([...(state.live ?? []), step.figures]); state.live = [...(state.live ?? []), step.figures]; },
-    onResult: (result) => { state.live = null; showResult(result); },
+    onStep: ({ figures: news }, arrays) => { use(arrays); chart.add(news, controls()); }, onResult: showResult,
     onBack: () => showResult(shipped),
   });
 
@@ -61,15 +60,10 @@ export async function makeBasic(material) {
     const better = record.val_mse < record.pca_mse;
     setText(said, better ? 'One bend (ReLU) in the encoder is enough to beat every linear copy of this size.'
       : 'Here the autoencoder loses to PCA, which has no need to be trained: with few images or epochs its weights are not there yet.');
-    showCurve(record.history);
+    chart.show(record.history, controls());
   }
 
-  function showCurve(history) {
-    const line = (name, key, dashed) => ({ name, kind: 'ae', dashed, points: history.map((one) => [one.epoch, 1000 * one[key]]) });
-    const last = history.at(-1).epoch;
-    chart.show([line('training', 'mse', true), line('held out', 'val_mse', false),
-      { name: 'PCA', kind: '', dashed: true, points: [1, Math.max(last, 2)].map((at) => [at, 1000 * state.result.record.pca_mse]) }]);
-  }
+  const controls = () => ({ PCA: state.result.record.pca_mse });
 
   const button = (text, step) => h('button', { type: 'button', onclick: () => go(step) }, text);
   const element = h('div', { class: 'lab' },

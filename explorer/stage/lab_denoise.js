@@ -1,9 +1,9 @@
 /** Denoise: images or a drawing, noise by a slider, and what the network makes of it, all in the same frame. */
 
-import { makeChart } from './chart.js';
 import { CONV_MAKERS } from './classifier.js';
 import { chain } from './decoder.js';
 import { choice, h, paint, pictureCanvas, setText } from './dom.js';
+import { makeErrors } from './lab_errors.js';
 import { makeRun } from './lab_run.js';
 import { addNoise, NOISES } from './noise.js';
 import { makePad } from './pad.js';
@@ -23,7 +23,7 @@ export async function makeDenoise(material) {
   const places = images.n - SHOWN + 1;
   const state = {
     noise: query.one('noise', NOISES.map(({ value }) => value)), level: query.number('level', 0, MOST, 0.2),
-    from: query.number('from', 0, images.n - SHOWN, 0), seed: 0, runs: 0, network: null, result: shipped, history: [],
+    from: query.number('from', 0, images.n - SHOWN, 0), seed: 0, runs: 0, network: null, result: shipped,
   };
   const columns = Array.from({ length: SHOWN }, (_, k) => makeColumn(`image ${k + 1}`));
   const own = makeColumn('your drawing');
@@ -37,12 +37,11 @@ export async function makeDenoise(material) {
   });
   const summary = h('p', { class: 'formula', role: 'status' }), picked = h('span', { class: 'about' });
   const figures = h('table', { class: 'lab-figures' }), said = h('p', { class: 'about' });
-  const chart = makeChart({ title: 'Error', unit: 'mean squared error × 1,000, against the clean image', across: 'epoch' });
+  const chart = makeErrors('against the clean image');
   const run = makeRun({
     lab: 'denoise', material, text: 'Train it here with this noise',
     settings: () => ({ dataset, noise: state.noise, level: Math.max(0.05, state.level), epochs: 10, seed: ++state.runs }),
-    onStep: ({ figures: news }, arrays) => { state.history.push(news); use(arrays); showCurve(state.history); },
-    onResult: (result) => { state.history = []; showResult(result); },
+    onStep: ({ figures: news }, arrays) => { use(arrays); chart.add(news); }, onResult: showResult,
     onBack: () => showResult(shipped),
   });
 
@@ -95,12 +94,7 @@ export async function makeDenoise(material) {
       ...Object.entries(record.others).filter(([kind]) => kind !== record.noise).map(([kind, { before, after }]) => row(`other noise: ${kind}, 0.2`, before, after, after > before ? 'it does harm' : '')),
       row('no noise at all', 0, record.clean_mse, 'what copying alone costs'));
     setText(said, 'It learned one noise. On another, occlusion above all, it may make matters worse: a black square looks like a part of the clothes.');
-    showCurve(record.history);
-  }
-
-  function showCurve(history) {
-    const line = (name, key, dashed) => ({ name, kind: 'ae', dashed, points: history.map((one) => [one.epoch, 1000 * one[key]]) });
-    chart.show([line('training', 'mse', true), line('held out', 'val_mse', false)]);
+    chart.show(record.history);
   }
 
   const step = (text, by) => h('button', { type: 'button', onclick: () => {

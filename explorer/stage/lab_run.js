@@ -2,6 +2,7 @@
 
 import { h, setText } from './dom.js';
 
+export const RUN = 'run-'; // how a run is called in the address
 const HEADERS = { 'X-Latent-Explorer': '1' };
 
 /**
@@ -16,7 +17,7 @@ const HEADERS = { 'X-Latent-Explorer': '1' };
  * @param {() => void} [options.onBack]  show the shipped result again; without it there is none
  */
 export function makeRun({ lab, material, text, settings, file, onStep, onResult, onBack }) {
-  const { base, query } = material, key = `run-${lab}`;
+  const { base, query } = material, key = `${RUN}${lab}`;
   let source = null, id = '', started = 0, first = null, fetching = null, newest = null;
   const start = h('button', { type: 'button', class: 'strong', onclick: begin }, text);
   const stop = h('button', { type: 'button', hidden: true, onclick: () => post(`jobs/${id}/stop`, { body: '{"keep": false}' }) }, 'Stop');

@@ -6,6 +6,7 @@
 import { choice, h, setText } from './dom.js';
 import { labs } from './lab_list.js';
 import { makeLabMaterial } from './lab_material.js';
+import { RUN } from './lab_run.js';
 import { isDark } from './palette.js';
 
 const OWN = ['lab', 'embed', 'embed_options'];
@@ -40,7 +41,7 @@ export class Labs {
   go(name) {
     if (name === this.name) return;
     const query = new URLSearchParams(location.search);
-    for (const key of [...query.keys()]) if (!OWN.includes(key)) query.delete(key);
+    for (const key of [...query.keys()]) if (!OWN.includes(key) && !key.startsWith(RUN)) query.delete(key); // runs go on meanwhile
     query.set('lab', name);
     history.replaceState(history.state, '', `${location.pathname}?${query}${location.hash}`);
     this.show(name, '');

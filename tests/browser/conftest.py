@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
@@ -15,6 +15,7 @@ from get_browser import find
 from launch import BROWSER_FLAGS, serve
 
 OpenPage = Callable[..., Page]
+VIEWPORT = ViewportSize(width=1440, height=950)
 
 
 @pytest.fixture(scope="package")
@@ -31,10 +32,22 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="package")
+def usual(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser as most people have it; what it fetched once it keeps."""
+    context = browser.new_context(viewport=VIEWPORT)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def open_page(browser: Browser, app: str) -> Iterator[OpenPage]:
-    """Open the stage with a query and wait until it answers. Any complaint of the browser fails the test."""
-    contexts, complaints = [], []
+def open_page(browser: Browser, usual: BrowserContext, app: str) -> Iterator[OpenPage]:
+    """Open the stage with a query and wait until it answers. Any complaint of the browser fails the test.
+
+    Settings of the browser (viewport, colour scheme, ...) are those of one of its own.
+    """
+    opened: list[BrowserContext | Page] = []
+    complaints: list[str] = []
 
     def open_it(
         query: str = "",
@@ -45,9 +58,9 @@ def open_page(browser: Browser, app: str) -> Iterator[OpenPage]:
         before: Callable[[Page], object] | None = None,
         **settings: object,
     ) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1440, "height": 950}, **settings})  # type: ignore[arg-type]
-        contexts.append(context)
+        context = browser.new_context(**{"viewport": VIEWPORT, **settings}) if settings else usual  # type: ignore[arg-type]
         page = context.new_page()
+        opened.append(context if settings else page)
         if quiet:
             page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
             page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -60,6 +73,6 @@ def open_page(browser: Browser, app: str) -> Iterator[OpenPage]:
         return page
 
     yield open_it
-    for context in contexts:
-        context.close()
+    for one in opened:
+        one.close()
     assert complaints == []

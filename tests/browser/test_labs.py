@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 from safetensors.numpy import load_file
 from sklearn import metrics
 
 from explorer import atlas, catalogue, checkpoints
 from explorer.labs import denoise
+from tests.browser.conftest import OpenPage
 from tests.browser.stage import choose, pixels
 
 pytestmark = pytest.mark.browser
@@ -21,39 +21,6 @@ PATIENCE_MS = 90_000
 LABS = checkpoints.PRETRAINED / catalogue.LABS
 TABS = ("Basic", "Denoise", "Anomalies", "Hashing", "Projections")
 MODULES = "_stcore/bidi-components/explorer.stage"
-
-
-class Visits:
-    """Pages of the labs; any complaint of the browser fails the test."""
-
-    def __init__(self, browser: Browser, app: str) -> None:
-        self.browser, self.app = browser, app
-        self.contexts: list[object] = []
-        self.complaints: list[str] = []
-
-    def open(self, query: str = "", **settings: object) -> Page:
-        context = self.browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})  # type: ignore[arg-type]
-        self.contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and self.complain(message.text))
-        page.goto(f"{self.app}/labs{query}")
-        ready(page)
-        return page
-
-    def complain(self, text: str) -> None:
-        """Keep what the browser says, but for an order that the server refused and explained to the person."""
-        if "400 (Bad Request)" not in text:
-            self.complaints.append(text)
-
-
-@pytest.fixture
-def visits(browser: Browser, app: str) -> Iterator[Visits]:
-    made = Visits(browser, app)
-    yield made
-    for context in made.contexts:
-        context.close()  # type: ignore[attr-defined]
-    assert made.complaints == []
 
 
 def ready(page: Page) -> None:
@@ -81,8 +48,8 @@ def weights(name: str) -> dict[str, np.ndarray]:
     return {key: value.astype(np.float64) for key, value in load_file(LABS / f"{name}.safetensors").items()}
 
 
-def test_each_lab_opens_by_its_tab_and_stays_in_the_address(visits: Visits) -> None:
-    page = visits.open()
+def test_each_lab_opens_by_its_tab_and_stays_in_the_address(open_page: OpenPage) -> None:
+    page = open_page("labs")
     for name in TABS[::-1]:
         tab(page, name)
         assert f"lab={name.lower()}" in page.url
@@ -92,14 +59,14 @@ def test_each_lab_opens_by_its_tab_and_stays_in_the_address(visits: Visits) -> N
         expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()
 
 
-def test_an_unknown_lab_is_told_and_the_first_is_shown(visits: Visits) -> None:
-    page = visits.open("?lab=tea")
+def test_an_unknown_lab_is_told_and_the_first_is_shown(open_page: OpenPage) -> None:
+    page = open_page("labs?lab=tea")
     expect(page.get_by_role("alert").first).to_contain_text("There is no lab “tea”. Right would be: basic, denoise, ")
     expect(page.get_by_role("heading", level=1)).to_have_text("Copy clothes through 64 numbers")
 
 
-def test_the_basic_copies_and_their_errors_are_those_of_numpy(visits: Visits) -> None:
-    page = visits.open("?lab=basic&from=40")
+def test_the_basic_copies_and_their_errors_are_those_of_numpy(open_page: OpenPage) -> None:
+    page = open_page("labs?lab=basic&from=40")
     x = held("fashion-mnist")[40:50].reshape(10, -1) / 255
     w = weights("basic")
     hidden = np.maximum(x @ w["0.weight"].T + w["0.bias"], 0)
@@ -110,8 +77,8 @@ def test_the_basic_copies_and_their_errors_are_those_of_numpy(visits: Visits) ->
     expect(page.get_by_text("test images 50 to 59")).to_be_visible()
 
 
-def test_a_training_shows_each_epoch_and_the_shipped_one_comes_back(visits: Visits) -> None:
-    page = visits.open("?lab=basic")
+def test_a_training_shows_each_epoch_and_the_shipped_one_comes_back(open_page: OpenPage) -> None:
+    page = open_page("labs?lab=basic")
     shipped = row(page, "this autoencoder").inner_text()
     choose(page, "Epochs", "5")
     page.get_by_role("button", name=re.compile("Train it here")).click()
@@ -124,14 +91,14 @@ def test_a_training_shows_each_epoch_and_the_shipped_one_comes_back(visits: Visi
     assert row(page, "this autoencoder").inner_text() == shipped
 
 
-def test_denoising_in_the_browser_equals_torch(visits: Visits, app: str) -> None:
+def test_denoising_in_the_browser_equals_torch(open_page: OpenPage, app: str) -> None:
     model = denoise.build(seed=0)
     arrays = load_file(LABS / "denoise.safetensors")
     model.load_state_dict({name: torch.from_numpy(value).float() for name, value in arrays.items()})
     x = torch.from_numpy(held("fashion-mnist")[:6]).float() / 255
     noisy = denoise.add_noise(x, noise="gaussian", level=0.3, seed=1)
     served = catalogue.shipped().labs["denoise"]
-    found = visits.open("?lab=denoise").evaluate(
+    found = open_page("labs?lab=denoise").evaluate(
         """async ({ address, url, layers, images }) => {
             const { makeDenoiser } = await import(`${address}/lab_denoise.js`);
             const { readSafetensors } = await import(`${address}/safetensors.js`);
@@ -151,8 +118,8 @@ def test_denoising_in_the_browser_equals_torch(visits: Visits, app: str) -> None
     assert np.abs(np.array(found) - expected).max() < 1e-5
 
 
-def test_the_noise_slider_answers_by_keyboard_and_says_what_it_does(visits: Visits) -> None:
-    page = visits.open("?lab=denoise&level=0.1")
+def test_the_noise_slider_answers_by_keyboard_and_says_what_it_does(open_page: OpenPage) -> None:
+    page = open_page("labs?lab=denoise&level=0.1")
     before = {kind: pixels(page, f"{kind} image 1") for kind in ("clean", "noisy", "denoised")}
     slider = page.get_by_role("slider", name="Noise level")
     slider.focus()
@@ -170,8 +137,8 @@ def test_the_noise_slider_answers_by_keyboard_and_says_what_it_does(visits: Visi
     expect(page.get_by_role("status").filter(has_text="it does harm")).to_be_visible()
 
 
-def test_a_drawing_is_denoised_as_it_is_drawn(visits: Visits) -> None:
-    page = visits.open("?lab=denoise&level=0")
+def test_a_drawing_is_denoised_as_it_is_drawn(open_page: OpenPage) -> None:
+    page = open_page("labs?lab=denoise&level=0")
     page.get_by_text("Draw your own").click()
     pad = page.get_by_role("application", name=re.compile("Your drawing"))
     pad.scroll_into_view_if_needed()
@@ -191,8 +158,8 @@ def test_a_drawing_is_denoised_as_it_is_drawn(visits: Visits) -> None:
     assert (pixels(page, "clean your drawing") > 128).sum() > (drawn > 128).sum()
 
 
-def test_the_threshold_moves_every_figure_to_that_of_scikit_learn(visits: Visits) -> None:
-    page = visits.open("?lab=anomalies")
+def test_the_threshold_moves_every_figure_to_that_of_scikit_learn(open_page: OpenPage) -> None:
+    page = open_page("labs?lab=anomalies")
     arrays = load_file(LABS / "heartbeats.safetensors")
     anomalous = arrays["labels"] != 1
     for title, key in (("AE", "ae"), ("VAE", "vae")):
@@ -222,8 +189,8 @@ def test_the_threshold_moves_every_figure_to_that_of_scikit_learn(visits: Visits
         expect(block.get_by_text(f"average {average:.3f}")).to_be_visible()
 
 
-def test_the_curves_are_those_of_scikit_learn_also_where_scores_are_equal(visits: Visits, app: str) -> None:
-    page = visits.open()
+def test_the_curves_are_those_of_scikit_learn_also_where_scores_are_equal(open_page: OpenPage, app: str) -> None:
+    page = open_page("labs")
     rng = np.random.default_rng(0)
     for scores in (rng.normal(size=60), rng.integers(0, 5, 60).astype(float), np.zeros(60)):
         anomalous = rng.integers(0, 2, 60)
@@ -242,8 +209,8 @@ def test_the_curves_are_those_of_scikit_learn_also_where_scores_are_equal(visits
         assert found["averagePrecision"] == pytest.approx(metrics.average_precision_score(anomalous, scores))
 
 
-def test_a_threshold_is_dragged_and_stops_at_the_end_of_the_scores(visits: Visits) -> None:
-    page = visits.open("?lab=anomalies")
+def test_a_threshold_is_dragged_and_stops_at_the_end_of_the_scores(open_page: OpenPage) -> None:
+    page = open_page("labs?lab=anomalies")
     track = page.get_by_role("slider", name="AE: how well it copies: threshold", exact=True)
     track.scroll_into_view_if_needed()
     box = track.bounding_box()
@@ -259,8 +226,8 @@ def test_a_threshold_is_dragged_and_stops_at_the_end_of_the_scores(visits: Visit
     expect(page.get_by_text(re.compile(r"no alarm at")).first).to_be_visible()
 
 
-def test_a_text_that_is_no_heartbeat_is_told_and_the_last_one_stays(visits: Visits) -> None:
-    page = visits.open("?lab=anomalies")
+def test_a_text_that_is_no_heartbeat_is_told_and_the_last_one_stays(open_page: OpenPage) -> None:
+    page = open_page("labs?lab=anomalies")
     trace = page.get_by_role("img", name="AE: heartbeat and its copy", exact=True)
     before = trace.inner_html()
     page.get_by_text("Try a heartbeat of your own").click()
@@ -277,8 +244,8 @@ def test_a_text_that_is_no_heartbeat_is_told_and_the_last_one_stays(visits: Visi
         assert trace.inner_html() == before
 
 
-def test_a_heartbeat_of_ones_own_is_copied_by_both_as_in_numpy(visits: Visits) -> None:
-    page = visits.open("?lab=anomalies")
+def test_a_heartbeat_of_ones_own_is_copied_by_both_as_in_numpy(open_page: OpenPage) -> None:
+    page = open_page("labs?lab=anomalies")
     arrays, record = load_file(LABS / "heartbeats.safetensors"), catalogue.shipped().labs["heartbeats"].record
     series = arrays["series"][5] * (record["maximum"] - record["minimum"]) + record["minimum"]
     page.get_by_text("Try a heartbeat of your own").click()
@@ -289,8 +256,8 @@ def test_a_heartbeat_of_ones_own_is_copied_by_both_as_in_numpy(visits: Visits) -
         expect(page.get_by_text(re.compile(rf"^score {score:.4f}: ")).nth(0 if i == 0 else -1)).to_be_visible()
 
 
-def test_the_odd_one_out_has_its_own_scores_and_pictures(visits: Visits) -> None:
-    page = visits.open("?lab=anomalies&of=images&odd=1")
+def test_the_odd_one_out_has_its_own_scores_and_pictures(open_page: OpenPage) -> None:
+    page = open_page("labs?lab=anomalies&of=images&odd=1")
     area = catalogue.shipped().labs["odd-1"].record["auc"]
     expect(row(page, "AE")).to_contain_text(f"{area['ae']:.3f}")
     expect(page.get_by_text("A trap: this class was never seen")).to_be_visible()
@@ -300,8 +267,8 @@ def test_the_odd_one_out_has_its_own_scores_and_pictures(visits: Visits) -> None
     assert page.get_by_role("img", name="AE’s copy", exact=True).count() == 32
 
 
-def test_what_is_chosen_in_one_picture_is_chosen_in_all(visits: Visits) -> None:
-    page = visits.open("?lab=projections")
+def test_what_is_chosen_in_one_picture_is_chosen_in_all(open_page: OpenPage) -> None:
+    page = open_page("labs?lab=projections")
     names = ("Pixels", "AE", "VAE", "Control")
     panels = [page.get_by_role("application", name=re.compile(f"^{name}")) for name in names]
     # A chosen point is opaque, the others hardly there.
@@ -326,8 +293,8 @@ def test_what_is_chosen_in_one_picture_is_chosen_in_all(visits: Visits) -> None:
     expect(page.get_by_role("status").filter(has_text="1000 chosen: ")).to_be_visible()
 
 
-def test_neighbours_and_seed_bring_other_pictures_and_their_figures(visits: Visits) -> None:
-    page = visits.open("?lab=projections")
+def test_neighbours_and_seed_bring_other_pictures_and_their_figures(open_page: OpenPage) -> None:
+    page = open_page("labs?lab=projections")
     record = catalogue.shipped().labs["projections-mnist"].record
     trust = row(page, "trustworthiness: neighbours seen are neighbours")
     picture = page.get_by_role("application", name=re.compile("^AE codes"))
@@ -344,8 +311,8 @@ def test_neighbours_and_seed_bring_other_pictures_and_their_figures(visits: Visi
     assert len(seen) == 4
 
 
-def test_a_projection_is_stopped_and_the_last_one_stays(visits: Visits) -> None:
-    page = visits.open("?lab=projections&data=fashion-mnist")
+def test_a_projection_is_stopped_and_the_last_one_stays(open_page: OpenPage) -> None:
+    page = open_page("labs?lab=projections&data=fashion-mnist", quiet=False)  # a refused order is in the list
     before = page.get_by_role("table").inner_text()
     page.get_by_role("spinbutton", name="Neighbours").fill("999")
     page.get_by_role("button", name="Compute").click()
@@ -357,8 +324,8 @@ def test_a_projection_is_stopped_and_the_last_one_stays(visits: Visits) -> None:
     assert page.get_by_role("table").inner_text() == before
 
 
-def test_no_lab_makes_a_small_screen_scroll_sideways(visits: Visits) -> None:
-    page = visits.open("", viewport={"width": 360, "height": 800})
+def test_no_lab_makes_a_small_screen_scroll_sideways(open_page: OpenPage) -> None:
+    page = open_page("labs", viewport={"width": 360, "height": 800})
     for name in TABS:
         tab(page, name)
         main = page.locator('[data-testid="stMain"]')

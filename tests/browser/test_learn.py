@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 from explorer import catalogue
 from explorer.scenes import SCENES
 from tests import claims
+from tests.browser.conftest import OpenPage
 from tests.browser.stage import pixels
 
 pytestmark = pytest.mark.browser
@@ -22,30 +22,19 @@ NUMBERS = range(1, len(SCENES) + 1)
 class Visits:
     """Pages of Learn; any complaint of the browser fails the test."""
 
-    def __init__(self, browser: Browser, app: str) -> None:
-        self.browser, self.app = browser, app
-        self.contexts: list[object] = []
-        self.complaints: list[str] = []
+    def __init__(self, open_page: OpenPage) -> None:
+        self.open_page = open_page
 
     def open(self, query: str = "", *, wait: bool = True, **settings: object) -> Page:
-        context = self.browser.new_context(**{"viewport": {"width": 1440, "height": 950}, **settings})  # type: ignore[arg-type]
-        self.contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
-        page.goto(f"{self.app}/learn{query}")
+        page = self.open_page(f"learn{query}", ready=False, **settings)
         if wait:
             picture(page).wait_for(timeout=PATIENCE_MS)
         return page
 
 
 @pytest.fixture
-def visits(browser: Browser, app: str) -> Iterator[Visits]:
-    made = Visits(browser, app)
-    yield made
-    for context in made.contexts:
-        context.close()  # type: ignore[attr-defined]
-    assert made.complaints == []
+def visits(open_page: OpenPage) -> Visits:
+    return Visits(open_page)
 
 
 def picture(page: Page) -> Locator:
