@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -68,6 +69,12 @@ def parser() -> Parser:
     measure.set_defaults(command=measure_models)
 
     add_sweep_options(commands.add_parser("sweep", help="train and measure a grid of betas, dimensions and seeds"))
+
+    export = commands.add_parser("export", help="two models on the stage, live, in one HTML file")
+    export.add_argument("left", metavar="LEFT", help="a folder, or the name of a pretrained model")
+    export.add_argument("right", metavar="RIGHT", help="a folder, or the name of a pretrained model")
+    export.add_argument("--out", type=Path, required=True, help="the HTML file to write")
+    export.set_defaults(command=export_pair)
 
     data = commands.add_parser("data", help="the full data sets").add_subparsers(required=True, metavar="COMMAND")
     get = data.add_parser("get", help="download a full set")
@@ -411,6 +418,27 @@ def run_sweep(options: argparse.Namespace) -> None:
     records = sweep.run(cells, options.out, root=options.root, samples=options.samples, at_once=sweep.cores())
     for record in progress(records, "sweep", len(cells), unit="cell"):
         print(json.dumps(record) if options.json else sweep.as_text(record), flush=True)
+
+
+def export_pair(options: argparse.Namespace) -> None:
+    from explorer import atlas, catalogue, checkpoints, data, onefile
+    from explorer.files import write_whole
+
+    names, titles, out = (options.left, options.right), data.titles(), options.out
+    cards = [checkpoints.read_card(checkpoints.find(name)) for name in names]
+    onefile.check_pair(cards[0], cards[1], titles)
+    check_writable(out.absolute().parent)
+    if out.is_dir():
+        raise ValueError(f"--out must be a file, such as {out / 'view.html'}, got the folder {out}")
+    with tempfile.TemporaryDirectory() as scratch:
+        entries = []
+        for side, name in zip(("left", "right"), names):
+            if not (checkpoints.find(name) / atlas.MANIFEST).exists():
+                print(f"{name}: drawing its maps, which takes a minute", file=sys.stderr)
+            entries.append(onefile.find(name, scratch=Path(scratch) / side))
+        content = onefile.one_file(entries[0], entries[1], models=catalogue.shipped(), titles=titles)
+    write_whole(out, content)
+    print(f"{out}: {cards[0].name} and {cards[1].name}, {len(content) / 1e6:.1f} MB")
 
 
 def numbers(text: str, *, name: str, kind: Callable[[str], Number]) -> list[Number]:

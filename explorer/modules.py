@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 
 from explorer.files import sha256
@@ -21,3 +22,22 @@ def names() -> tuple[str, ...]:
 def address() -> str:
     """The folder "stage/<hash of all modules>", relative to the app: what comes from there may be kept for ever."""
     return f"stage/{sha256(b''.join((FOLDER / name).read_bytes() for name in names()))[:16]}"
+
+
+IMPORT = re.compile(r"(?<=\bfrom ')\./(?=([\w.]+)';)")  # the ./ of: import { h } from './dom.js';
+
+
+def bare(entry: str) -> dict[str, str]:
+    """A module and all that it imports, by name, for a page without a folder of them: each imports by the bare name.
+
+    Nothing else is changed in their text; an import map says what the names stand for.
+    """
+    found: dict[str, str] = {}
+    waiting = [entry]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            text = (FOLDER / name).read_text(encoding="utf-8")
+            waiting += [match[1] for match in IMPORT.finditer(text)]
+            found[name] = IMPORT.sub("", text)
+    return found

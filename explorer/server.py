@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gzip
 import json
 import os
+import re
 import socket
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qs
@@ -17,7 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from explorer import catalogue, jobs, lab_routes, measurings, modules, training_routes, visitors
+from explorer import catalogue, data, jobs, lab_routes, measurings, modules, onefile, training_routes, visitors
 from explorer.atlas import MAX_PART_BYTES
 from explorer.catalogue import Catalogue
 from explorer.files import DamagedFile, read_checked
@@ -55,6 +57,23 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         content = await asyncio.to_thread((modules.FOLDER / name).read_bytes)
         return Response(content, media_type="text/javascript", headers={"Cache-Control": FOREVER})
 
+    async def one_file(request: Request) -> Response:
+        """The stage with two models as one HTML file: shipped ones, or the visitor's own. The rest is the view."""
+        own = visitors.shelf().of(visitors.visitor_of(request.cookies))
+        known = {entry.card.name: entry for entry in (*models.entries, *models.dial, *own)}
+        left, right = (known.get(request.query_params.get(side, "")) for side in ("left", "right"))
+        if left is None or right is None:
+            return PlainTextResponse("There is no model of that name to put into a file.", status_code=404)
+        make = functools.partial(onefile.one_file, models=models, titles=data.titles(), query=request.url.query)
+        try:
+            content = await asyncio.to_thread(make, left, right)
+        except ValueError as error:
+            return PlainTextResponse(f"{catalogue.public(str(error), models.root)}.", status_code=400)
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{left.card.name}-and-{right.card.name}")
+        headers = {"Content-Disposition": f'attachment; filename="{name}.html"', "Cache-Control": "no-store"}
+        # Not as a page: it is for the disk, and this server's pages get scripts and cookies of their own.
+        return Response(content, media_type="application/octet-stream", headers=headers)
+
     async def health(request: Request) -> Response:
         """Whether the server answers, and how many atlas files it knows."""
         return JSONResponse({"status": "ok", "atlas_files": len(parts)})
@@ -63,6 +82,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         Route(f"{prefix}/atlas/{{sha256:str}}", part_by_hash),
         Route(f"{prefix}/{modules.address()}/{{name:str}}", module),
         Route(f"{prefix}/health", health),
+        Route(f"{prefix}/onefile", one_file),
         *training_routes.routes(prefix, jobs.here(), visitors.shelf()),
         *lab_routes.routes(prefix, jobs.here()),
     ]

@@ -27,7 +27,7 @@ LAYERS = [
         "explorer.world",
         "explorer.figures",
     },
-    {"explorer.jobs", "explorer.measurings", "explorer.regularity"},
+    {"explorer.jobs", "explorer.measurings", "explorer.onefile", "explorer.regularity"},
     {"explorer.sweep", "explorer.scenes"},
     {"explorer.visitors"},
     {"explorer.training_routes", "explorer.labs.show"},

@@ -20,7 +20,10 @@ export function part(url, base) {
   return fetched.get(url);
 }
 
-/** The tensors of a file. The error of a failed fetch is a sentence for the screen. */
+/**
+ * The tensors of a file. The error of a failed fetch is a sentence for the screen. A server says in its answer's header
+ * that a file comes packed, and the browser unpacks it; an address that holds the file itself says so by its type.
+ */
 export async function fetchPart(address) {
   let response;
   try {
@@ -29,7 +32,9 @@ export async function fetchPart(address) {
     throw new Error('The server does not answer. Check the connection, then choose again.');
   }
   if (!response.ok) throw new Error((await response.text()).slice(0, 300) || `The server answered ${response.status}.`);
-  return readSafetensors(await response.arrayBuffer());
+  const packed = response.headers.get('Content-Type') === 'application/gzip';
+  const whole = packed ? new Response(response.body.pipeThrough(new DecompressionStream('gzip'))) : response;
+  return readSafetensors(await whole.arrayBuffer());
 }
 
 /** The atlas of a model if it is already here. */

@@ -28,7 +28,11 @@ export function makeAddress(catalogue) {
     clearTimeout(timer);
     timer = setTimeout(() => {
       const query = writeState(location.search, state, catalogue);
-      history.replaceState(history.state, '', `${location.pathname}${query ? `?${query}` : ''}${location.hash}`);
+      try {
+        history.replaceState(history.state, '', `${location.pathname}${query ? `?${query}` : ''}${location.hash}`);
+      } catch {
+        // A page that is no one's, such as a file in a frame, has no say over its address: the view goes on without.
+      }
     }, ADDRESS_DELAY_MS);
   }
   return { write, stop: () => clearTimeout(timer) };

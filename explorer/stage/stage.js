@@ -6,6 +6,7 @@
 import { atlasHere, loadAtlas } from './atlas.js';
 import { h, setText } from './dom.js';
 import { makeDial } from './dial.js';
+import { makeDownload } from './download.js';
 import { makeEllipses } from './ellipses.js';
 import { makeGrids } from './grid.js';
 import { makeInspect } from './inspect.js';
@@ -16,7 +17,7 @@ import { classColours, isDark } from './palette.js';
 import { Panel } from './panel.js';
 import { makeSamples } from './samples.js';
 import { makeSlices } from './slices.js';
-import { defaultPair, dialPair, dimensionsOf, FRESH, modelsFor, onDial, pairFor, readState } from './state.js';
+import { defaultPair, dialPair, dimensionsOf, FRESH, modelsFor, onDial, pairFor, readState, writeState } from './state.js';
 import { makeBridge, makeLegend, makeSwitches } from './switches.js';
 import { makeWalk } from './walk.js';
 import { makeWords } from './words.js';
@@ -81,6 +82,7 @@ export class Stage {
       dial: () => this.toggleDial(),
     });
     this.dial = makeDial({ catalogue: this.catalogue, base: this.base, onTurn: (model) => this.turn(model) });
+    this.download = makeDownload({ base: this.base, query: () => this.pairAndView() });
     this.bridge = makeBridge({ onLink: () => this.toggleLink(), onPin: () => this.setPinned(this.state.z === null) });
     this.legend = makeLegend({ onClass: (chosen) => this.change({ class: chosen }) });
     this.spoken = h('p', { class: 'only-spoken', 'aria-live': 'polite' });
@@ -90,7 +92,7 @@ export class Stage {
       this.switches.element, this.dial.element, this.overlay.element, this.ellipses.element, this.notices.element,
       h('div', { class: 'panels' }, this.panels.left.element, this.bridge.element, this.panels.right.element),
       h('div', { class: 'blocks' }, this.samples.element, this.walk.element, this.inspect.element),
-      makeWords(), this.spoken);
+      ...(this.catalogue.start ? [] : [this.download.element]), makeWords(), this.spoken);
   }
 
   panelEvents(side) {
@@ -111,6 +113,13 @@ export class Stage {
       problem: (text) => this.notices.say(text, { brief: true }),
       seen: () => this.overlay.soon(),
     };
+  }
+
+  /** The address's query for both models by name and the view as it stands. */
+  pairAndView() {
+    const query = new URLSearchParams(writeState('', this.state, this.catalogue));
+    for (const side of SIDES) query.set(side, this.state[side]);
+    return query.toString();
   }
 
   // --- models and switches ----------------------------------------------------------------------------------------

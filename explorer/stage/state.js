@@ -72,8 +72,9 @@ export function dataSetsOf(catalogue) {
   return [...new Set(catalogue.models.map((model) => model.dataset))];
 }
 
-/** What the stage shows for a data set and dimensions unless told otherwise: the AE left, the VAE right. */
+/** What the stage shows for a data set and dimensions unless told otherwise: the AE left, the VAE right; in a file, its pair. */
 export function defaultPair(catalogue, data, d) {
+  if (catalogue.start) return { ...catalogue.start.pair };
   const models = modelsFor(catalogue, data, d);
   const of = (kind) => models.find((model) => model.model === kind) ?? models[0];
   return { left: of('ae').name, right: of('vae').name };
@@ -89,11 +90,12 @@ export function defaults(catalogue) {
 }
 
 /**
- * The state an address asks for. What names nothing is left at its default, with a sentence about it.
+ * The state an address asks for. What names nothing is left at its default, with a sentence about it. An address that
+ * asks for nothing gives what a file is to start with.
  * @returns {{state: Record<string, any>, problems: string[]}}
  */
 export function readState(search, catalogue) {
-  const query = new URLSearchParams(search);
+  const query = new URLSearchParams(search || catalogue.start?.query);
   const state = defaults(catalogue);
   const problems = [];
   const take = (key, read, right) => {
@@ -140,6 +142,7 @@ export function writeState(search, state, catalogue) {
     if (text === asText(plain[key], key)) query.delete(key);
     else query.set(key, text);
   }
+  if (catalogue.start && query.toString() === '') query.set('data', state.data); // an empty one would ask for the start
   return query.toString().replaceAll('%2C', ',').replaceAll('%3B', ';');
 }
 

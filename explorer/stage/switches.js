@@ -21,7 +21,8 @@ export function makeSwitches(catalogue, on) {
   const dial = h('button', { type: 'button', class: 'toggle', onclick: on.dial }, 'Beta dial');
   const place = h('span', { class: 'dims' });
   let shownDims = '', dims = null;
-  const element = h('div', { class: 'switches' }, fixed.data.element, place, fixed.view.element, fixed.behind.element, fixed.layer.element, ellipses, dial);
+  const element = h('div', { class: 'switches' }, fixed.data.element, place, fixed.view.element, fixed.behind.element, fixed.layer.element, ellipses,
+    catalogue.dial.length ? dial : null);
 
   function show(state) {
     for (const [key, one] of Object.entries(fixed)) one.show(state[key]);

@@ -1,0 +1,147 @@
+"""The stage with two models as one HTML file that asks nobody for anything: live from a disk or from any static host.
+
+It holds the modules, the styles and the parts of the atlases as they are served by the app. An import map gives each
+module's name the address of its text, and the catalogue gives each part the address of its content: data: both.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from explorer import atlas, catalogue, checkpoints, modules
+from explorer.atlas import MAX_PART_BYTES
+from explorer.catalogue import Catalogue, Entry, Part
+from explorer.files import read_checked, write_whole
+
+TEMPLATE = Path(__file__).with_name("onefile.html")
+ENTRY = "stage.js"
+PLACE = re.compile(r"\{\{(\w+)\}\}")
+INLINE = re.compile(r'<(style|script(?: type="(?:module|importmap)")?)>(.*?)</', re.DOTALL)
+MAX_QUERY = 8000
+
+Titles = dict[str, tuple[str, tuple[str, ...]]]
+
+
+class NoPair(ValueError):
+    """Two models that the stage cannot show side by side. The message says why."""
+
+
+def one_file(left: Entry, right: Entry, *, models: Catalogue, titles: Titles, query: str = "") -> bytes:
+    """The HTML file, UTF-8. left and right may be of one kind, or one model.
+
+    models: where the classifier of their data set is, if it has one. titles: as for catalogue.for_browser. query: the
+    view to start with, as the stage writes it into its address.
+    Raises NoPair for models of unlike data or dimensions, DamagedFile if a part is not sound.
+    """
+    check_pair(left.card, right.card, titles)
+    if left.card.name == right.card.name and left != right:
+        right = replace(right, card=replace(right.card, name=f"{right.card.name} (right)"))
+    shown = replace(models, entries=(left,) if left == right else (left, right), dial=(), problems=())
+    judge = models.judges.get(left.card.dataset)
+    parts = [part for entry in shown.entries for part in entry.parts.values()]
+    files = {f"atlas/{part.sha256}": data_address(part) for part in [*parts, *([judge.part] if judge else [])]}
+    start = {"pair": {"left": left.card.name, "right": right.card.name}, "query": without_names(query)}
+    imports = {name: text_address(text) for name, text in modules.bare(ENTRY).items()}
+    code = {
+        "styles": (modules.FOLDER / "stage.css").read_text(encoding="utf-8"),
+        "imports": in_html({"imports": imports}),
+    }
+    page = filled(TEMPLATE.read_text(encoding="utf-8"), code)
+    values = {
+        "policy": policy(page),
+        "title": html.escape(f"{left.card.name} and {right.card.name}: Latent Explorer"),
+        "files": in_html(files),
+        "catalogue": in_html({**catalogue.for_browser(shown, titles), "start": start}),
+    }
+    return filled(page, values).encode()
+
+
+def check_pair(left: checkpoints.Card, right: checkpoints.Card, titles: Titles) -> None:
+    """Raise NoPair unless both are of one known data set and have images and codes of one size."""
+    for card in (left, right):
+        if card.dataset not in titles:
+            raise NoPair(f"{card.name} is of {card.dataset!r:.60}: a model of {', '.join(titles)} was expected")
+    for what, one, other in (
+        ("data set", left.dataset, right.dataset),
+        ("image shape", left.image_shape, right.image_shape),
+        ("number of latent dimensions", left.latent_dim, right.latent_dim),
+    ):
+        if one != other:
+            raise NoPair(f"Both models must have one {what}, but {left.name} has {one} and {right.name} has {other}")
+
+
+def policy(page: str) -> str:
+    """What the page may load, as a content security policy: nothing from outside.
+
+    The scripts and styles in it are named by their hashes. data: is allowed for scripts since a module in an import map
+    cannot be named by its hash in all browsers, and no text of the catalogue ever becomes an element.
+    """
+    hashes: dict[str, list[str]] = {"style": [], "script": []}
+    for tag, text in INLINE.findall(page):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        hashes[tag.split()[0]].append(f"'sha256-{digest}'")
+    rules = {
+        "default-src": ["'none'"],
+        "script-src": [*hashes["script"], "data:"],
+        "style-src": hashes["style"],
+        "connect-src": ["data:"],
+        "img-src": ["data:", "blob:"],
+        "base-uri": ["'none'"],
+        "form-action": ["'none'"],
+    }
+    return "; ".join(" ".join([name, *allowed]) for name, allowed in rules.items())
+
+
+def filled(template: str, values: dict[str, str]) -> str:
+    """The template with each known {{place}} replaced; what a value holds is not looked at again."""
+    return PLACE.sub(lambda place: values.get(place[1], place[0]), template)
+
+
+def in_html(value: Any) -> str:
+    """JSON that may stand in a script element: no tag can begin or end in it."""
+    return json.dumps(value).replace("<", "\\u003c")
+
+
+def text_address(text: str) -> str:
+    return f"data:text/javascript;base64,{base64.b64encode(text.encode()).decode()}"
+
+
+def data_address(part: Part) -> str:
+    """A part's content as it lies on the disk; the type says whether it is packed."""
+    content = read_checked(part.path, expected_sha256=part.sha256, max_bytes=MAX_PART_BYTES)
+    kind = "application/gzip" if part.packed else "application/octet-stream"
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def without_names(query: str) -> str:
+    """The query without the models, which are named apart. One too long for a view is none."""
+    if len(query) > MAX_QUERY:
+        return ""
+    return urlencode([(key, value) for key, value in parse_qsl(query) if key not in ("left", "right")])
+
+
+def find(name_or_folder: str, *, scratch: Path) -> Entry:
+    """The model called so: a shipped one's name, or a folder.
+
+    The atlas of one that was trained without is drawn, into the folder scratch; with UMAP that takes a minute.
+    Raises ValueError for a name that is not there and DamagedFile (a ValueError) for unsound files.
+    """
+    folder = checkpoints.find(name_or_folder)
+    if (folder / atlas.MANIFEST).exists():
+        return catalogue.read_entry(folder)
+
+    from explorer.loaded import Model
+
+    model = Model.load(folder)
+    images, labels = atlas.held_out(model.card.dataset)
+    atlas.save(atlas.build(model, images, labels), scratch)
+    write_whole(scratch / checkpoints.CARD, (folder / checkpoints.CARD).read_bytes())
+    return catalogue.read_shown(scratch)
