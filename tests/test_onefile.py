@@ -274,6 +274,12 @@ def test_the_server_gives_the_file_as_an_attachment_with_the_view_it_was_asked_f
     }
 
 
+def test_what_is_too_long_for_a_view_is_left_out_of_the_file(app: Starlette) -> None:
+    answer = get(app, "/sub/onefile", query=f"left=digits-ae-3&right=digits-vae-3&z={'1,' * onefile.MAX_QUERY}")
+    assert answer.status == 200
+    assert record(answer.body, "catalogue")["start"]["query"] == ""
+
+
 def test_a_visitors_own_models_are_for_that_visitor_alone(app: Starlette) -> None:
     query = "left=digits-ae-3&right=own-vae"
     mine = get(app, "/sub/onefile", query=query, cookie=f"{visitors.COOKIE}={ANNA}")
