@@ -123,8 +123,16 @@ function readJpeg(view) {
   return { width: size?.width, height: size?.height, notes };
 }
 
-/** The orientation in an EXIF segment, 1 where it says none. */
+/** The orientation in an EXIF segment, 1 where it says none or is damaged: then the browser does not turn it either. */
 function orientationOf(view, at) {
+  try {
+    return readOrientation(view, at);
+  } catch {
+    return 1;
+  }
+}
+
+function readOrientation(view, at) {
   if (view.getUint32(at) !== 0x45786966) return 1; // "Exif"
   const tiff = at + 6, little = view.getUint16(tiff) === 0x4949, first = tiff + view.getUint32(tiff + 4, little);
   for (let i = 0; i < view.getUint16(first, little); i++) {
