@@ -61,7 +61,7 @@ export function pictureOf(bitmap, notes = []) {
  */
 export function inspect(bytes, name = 'This file') {
   if (!bytes.length) throw new Error(`${name} is empty. ${RIGHT}`);
-  const text = new TextDecoder('latin1').decode(bytes.subarray(0, 400));
+  const text = String.fromCharCode(...bytes.subarray(0, 400)); // a decoder of latin1 would make other letters of 0x80 to 0x9f
   const kind = text.startsWith('\x89PNG\r\n\x1a\n') ? 'PNG' : text.startsWith('\xff\xd8\xff') ? 'JPEG'
     : /^GIF8[79]a/.test(text) ? 'GIF' : text.startsWith('RIFF') && text.slice(8, 12) === 'WEBP' ? 'WebP' : null;
   if (!kind) throw new Error(refusal(text, name));

@@ -9,7 +9,7 @@ export function makeQuery() {
     const query = new URLSearchParams(location.search);
     for (const [key, value] of Object.entries(waiting)) value === null || value === '' ? query.delete(key) : query.set(key, String(value));
     waiting = {};
-    history.replaceState(history.state, '', `${location.pathname}?${query}${location.hash}`);
+    history.replaceState(history.state, '', `${location.pathname}${query.size ? `?${query}` : ''}${location.hash}`);
   };
   return {
     /** A choice out of some, the first one if the address has none or another. */

@@ -33,20 +33,22 @@ export function makeReply({ kind, slices, onPick }) {
     ...(kind === 'vae' ? { kl: row('KL, nats', 'What this image’s cloud costs against N(0, I)') } : {}),
     far: row('to the nearest code', 'Usual: the median distance of a held-out image’s code to its neighbour, all classes'),
   };
-  const hole = h('p', { class: 'about' }), code = h('p', { class: 'code-values', 'aria-label': `${name} code` });
+  const hole = h('p', { class: 'about' }), code = h('div', { class: 'code-values', role: 'group', 'aria-label': `${name} code` });
   const element = h('section', { class: `reply ${kind}`, 'aria-label': TITLES[kind] },
     h('header', {}, title, about),
     h('div', { class: 'reply-view' }, h('div', { class: 'map-place' }, map.element),
       h('figure', { class: 'tile' }, decoded, h('figcaption', {}, h('b', {}, 'reconstruction'), read))),
     h('table', { class: 'lab-figures' }, h('tr', {}, h('td'), h('th', { scope: 'col' }, 'your image'), usualHead), ...Object.values(rows).map((one) => one.element)),
     hole, code);
-  const state = { atlas: null, encode: null, view: null, nearest: 0, label: null, usual: new Map() };
+  const state = { atlas: null, encode: null, view: null, values: [], nearest: 0, label: null, usual: new Map() };
 
   /** encode: see encoder.js; classes: the names of the data set's classes. */
   function setModel(atlas, encode, classes) {
     Object.assign(state, { atlas, encode, classes, label: null, usual: new Map(), view: makeView(atlas, atlas.d > 2 ? 'pca' : 'raw', [0, 1]) });
     setText(about, `${atlas.model.name}${atlas.d > 2 ? `, ${atlas.d} dimensions in the plane of their first two principal components` : ''}`);
     map.setView(state.view);
+    state.values = Array.from({ length: atlas.d }, () => h('span'));
+    code.replaceChildren(...state.values);
   }
 
   /**
@@ -68,8 +70,8 @@ export function makeReply({ kind, slices, onPick }) {
     if (logvar) setText(rows.kl.mine, made.kl.toFixed(1));
     setText(rows.far.mine, short(distance));
     setText(rows.far.usual, short(atlas.distances[atlas.distances.length >> 1]));
-    setText(hole, `Its code is farther from any other than ${percent(shareNearer(atlas, distance))} of held-out images’ codes.`);
-    setText(code, Array.from(mu, (value, i) => `z${i + 1} ${value.toFixed(2)}${logvar ? ` ± ${Math.exp(logvar[i] / 2).toFixed(2)}` : ''}`).join('   '));
+    setText(hole, `Its code is farther from any other than ${percent(shareNearer(atlas, distance))} of held-out images’ codes.${logvar ? ' The ellipse holds 95 % of q(z|x): zoom in where it is small.' : ''}`);
+    state.values.forEach((place, i) => setText(place, `z${i + 1} ${signed(mu[i])}${logvar ? ` ± ${Math.exp(logvar[i] / 2).toFixed(2)}` : ''}`));
     return made;
   }
 
@@ -90,8 +92,14 @@ export function makeReply({ kind, slices, onPick }) {
     usualHead.title = `The median of ${SAMPLE} held-out images of that class`;
     const { usual } = state;
     if (!usual.has(label)) usual.set(label, { errors: [], mses: [], kls: [], left: membersOf(label) });
+    slices.stop(`usual ${kind}`);
     showUsual();
-    if (usual.get(label).left.length) slices.run(`usual ${kind}`, () => measureOne(usual.get(label)), showUsual);
+  }
+
+  /** The hand rests: find out what is usual for the class that is shown, if that is not known yet. */
+  function rest() {
+    const found = state.usual.get(state.label);
+    if (found?.left.length) slices.run(`usual ${kind}`, () => measureOne(found), showUsual);
   }
 
   function membersOf(label) {
@@ -121,7 +129,11 @@ export function makeReply({ kind, slices, onPick }) {
     map.set({ colours: classColours(dark), labels: state.atlas.labels, names: state.classes });
     map.setMarks({ accent: getComputedStyle(title).color });
   }
-  return { element, setModel, show, showReading, repaint, destroy: () => map.destroy() };
+  return { element, setModel, show, showReading, rest, repaint, destroy: () => map.destroy() };
+}
+
+function signed(value) {
+  return value.toFixed(2).replace('-', '−');
 }
 
 function median(values) {

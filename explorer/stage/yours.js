@@ -1,6 +1,6 @@
 /**
  * Yours: an image that is drawn or brought. Both encoders run here; codes and reconstructions follow each stroke at once, the
- * classifier and the nearest images before the next frame.
+ * classifier and the nearest images in slices after it, so that no stroke waits for them.
  */
 
 import { loadAtlas, part } from './atlas.js';
@@ -20,7 +20,7 @@ import { dataSetsOf, defaultPair, dimensionsOf, modelsFor } from './state.js';
 import { makeSteps } from './steps.js';
 import { percent } from './views.js';
 
-const SHAPE = [1, SIDE, SIDE], KINDS = ['ae', 'vae'], NEAREST = 6, SAID_MS = 500;
+const SHAPE = [1, SIDE, SIDE], KINDS = ['ae', 'vae'], NEAREST = 6, REST_MS = 300;
 const OFF = { invert: false, contrast: false, crop: false, scale: false, centre: false };
 
 export class Yours {
@@ -30,7 +30,7 @@ export class Yours {
    * @param {string|URL} base
    */
   constructor(host, catalogue, base) {
-    Object.assign(this, { host, base, loads: 0, frame: 0, saying: 0, models: null, slices: makeSlices(), query: makeQuery() });
+    Object.assign(this, { host, base, loads: 0, resting: 0, reader: null, isNew: false, models: null, slices: makeSlices(), query: makeQuery() });
     this.catalogue = { ...catalogue, models: catalogue.models.filter(({ encoder, image_shape: shape }) => encoder && String(shape) === String(SHAPE)) };
     this.readTheme();
     if (!this.catalogue.models.length) {
@@ -91,7 +91,6 @@ export class Yours {
             h('div', { class: 'nearest-row' }, ...this.nearest.map(({ element }) => element)), this.nearestAbout))),
       this.spoken);
     host.addEventListener('keydown', stopHotkeys);
-    this.say(this.firstProblem);
   }
 
   showSwitches() {
@@ -128,6 +127,8 @@ export class Yours {
       const loaded = await Promise.all([this.loadJudge(data), ...[pair.left, pair.right].map((name) => this.loadModel(name))]);
       if (turn !== this.loads) return;
       this.showModels(...loaded);
+      if (this.firstProblem) this.say(this.firstProblem);
+      this.firstProblem = '';
       this.host.dataset.ready = 'true';
     } catch ({ message }) {
       if (turn === this.loads) this.say(`The models of ${this.catalogue.datasets[data].title} cannot be shown. ${message}`);
@@ -150,6 +151,7 @@ export class Yours {
   showModels(judge, ...models) {
     const { classes } = this.catalogue.datasets[this.state.data], [{ atlas }] = models;
     this.slices.stopAll();
+    this.reader = null;
     this.models = models;
     Object.assign(this, { judge, classes, atlas, search: makeNearestImage(atlas.images, atlas.pixels), searchable: false });
     this.replies.forEach((reply, i) => { reply.setModel(models[i].atlas, models[i].encode, classes); reply.repaint(this.dark); });
@@ -217,22 +219,44 @@ export class Yours {
     this.soon();
   }
 
+  /** What is being read is read to its end, so that it is seen while one draws; then what came since. */
   soon() {
-    if (this.x) this.frame ||= requestAnimationFrame(() => { this.frame = 0; this.showReadings(); });
+    this.isNew = this.x !== undefined;
+    if (this.reader) return;
+    this.reader = this.readings();
+    const { reader } = this;
+    this.slices.run('readings', () => !reader.next().done);
   }
 
-  /** What the classifier reads, and the nearest images: once a frame, however often it is asked for. */
-  showReadings() {
-    const [own, ...copies] = [this.x, ...this.made.map(({ x_hat }) => x_hat)].map((x) => this.read(x));
-    const perfect = `a perfect copy would cost ${perfectCopy(this.x.map((value) => Math.round(255 * value))).toFixed(1)} nats`;
-    const isEmpty = this.x.every((value) => value === 0);
+  /** What the classifier reads, and the nearest images, in small steps. */
+  *readings() {
+    while (this.isNew) {
+      this.isNew = false;
+      const { x, made } = this, found = [];
+      for (const pixels of [x, ...made.map(({ x_hat }) => x_hat)]) {
+        found.push(this.read(pixels));
+        yield;
+      }
+      const nearest = this.searchable ? this.search.nearest(x, NEAREST) : [];
+      yield;
+      this.showReadings(x, made, found, nearest);
+    }
+    this.reader = null;
+  }
+
+  showReadings(x, made, [own, ...copies], nearest) {
+    const perfect = `a perfect copy would cost ${perfectCopy(x.map((value) => Math.round(255 * value))).toFixed(1)} nats`;
+    const isEmpty = x.every((value) => value === 0);
     const sentence = isEmpty ? 'There is no ink: this is what the models make of black' : own ? `The classifier reads ${own.text}` : 'No classifier reads this data set';
     setText(this.reading, `${sentence}; ${perfect}.`);
-    const [nearest] = this.searchable ? this.search.nearest(this.x, 1) : [], label = own?.class ?? (nearest ? this.atlas.labels[nearest.index] : 0);
+    const label = own?.class ?? this.atlas.labels[nearest[0]?.index ?? 0];
     this.replies.forEach((reply, i) => reply.showReading(copies[i] ? `read as ${copies[i].text}` : '', label));
-    this.showNearest();
-    clearTimeout(this.saying);
-    this.saying = setTimeout(() => setText(this.spoken, `${this.reading.textContent} ${KINDS.map((kind, i) => `${kind.toUpperCase()} ${this.made[i].error.toFixed(1)} nats`).join(', ')}.`), SAID_MS);
+    this.showNearest(nearest);
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => {
+      setText(this.spoken, `${this.reading.textContent} ${KINDS.map((kind, i) => `${kind.toUpperCase()} ${made[i].error.toFixed(1)} nats`).join(', ')}.`);
+      for (const reply of this.replies) reply.rest();
+    }, REST_MS);
   }
 
   read(x) {
@@ -241,9 +265,9 @@ export class Yours {
     return { class: found, text: `${this.classes[found]} (${percent(sure)} sure)` };
   }
 
-  showNearest() {
-    if (!this.searchable) return setText(this.nearestAbout, 'Getting ready …');
-    this.search.nearest(this.x, NEAREST).forEach(({ index, distance }, i) => {
+  showNearest(found) {
+    if (!found.length) return setText(this.nearestAbout, 'Getting ready …');
+    found.forEach(({ index, distance }, i) => {
       const { canvas, text } = this.nearest[i];
       paint(canvas, this.bytesOf(index), SHAPE, 1);
       setText(text, `${this.classes[this.atlas.labels[index]]}, ${distance.toFixed(2)}`);
@@ -265,8 +289,7 @@ export class Yours {
 
   destroy() {
     this.loads++;
-    cancelAnimationFrame(this.frame);
-    clearTimeout(this.saying);
+    clearTimeout(this.resting);
     this.slices.stopAll();
     this.source?.destroy();
     this.replies?.forEach((reply) => reply.destroy());
