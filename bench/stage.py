@@ -1,4 +1,4 @@
-"""How fast the stage answers in a real browser: pointer, slider, switches, beside st.slider + st.image.
+"""How fast the stage answers in a real browser: pointer, slider, switches, beside st.slider + st.image; strokes.
 
 Run: python bench/stage.py
 
@@ -39,7 +39,7 @@ POINTS = 10_000
 POINTER_MOVES, SLIDER_MOVES = 320, 141  # odd for the slider: no two moves in a row end at the same place
 RELEASES = 16
 REPEATS = 4
-FRAME_MS, SWITCH_MS = 16.7, 150.0
+FRAME_MS, SWITCH_MS, STROKE_MS = 16.7, 150.0, 33.0
 SETTLE_MS = 700
 
 STOCK = """
@@ -261,6 +261,34 @@ async def measure_switches(context: BrowserContext, url: str) -> None:
     show("Switches, click -> painted frame", [*rows, Row("messages to the server (each a rerun)", len(sent), "", 0)])
 
 
+async def measure_strokes(context: BrowserContext, url: str, d: int) -> None:
+    """A stroke on the pad of Yours -> both encoded, both reconstructions' pixels replaced."""
+    page, sent = await open_stage(context, f"{url}/yours?d={d}")
+    await page.evaluate("bench.shown = ['AE reconstruction', 'VAE reconstruction']")
+    left, top, width, height = await box_of(page.get_by_role("application", name="Your drawing"))
+    turns = [2 * math.pi * (i + 0.5) / SLIDER_MOVES for i in range(SLIDER_MOVES)]
+    path = (
+        (left + width * (0.5 + 0.3 * math.sin(3 * t)), top + height * (0.5 + 0.35 * math.sin(4 * t))) for t in turns
+    )
+    await page.mouse.move(left + width / 2, top + height / 2)
+    await page.mouse.down()
+    await page.evaluate("bench.start()")
+    await move_along(page, path)
+    await page.wait_for_timeout(200)
+    record = await recorded(page, "move")
+    await page.mouse.up()
+    await page.close()
+    title = "stroke to both codes and reconstructions"
+    rows = [
+        Row(f"{title}, p50", p(record.spans("made", "pixels"), 50), "ms"),
+        Row(f"{title}, p95", p(record.spans("made", "pixels"), 95), "ms", STROKE_MS),
+        Row("the same to the painted frame, p95", p(record.spans("made", "frame"), 95), "ms"),
+        Row(f"strokes without an answer, of {SLIDER_MOVES}", SLIDER_MOVES - len(record.answered()), ""),
+        Row("messages to the server (each a rerun)", len(sent), "", 0),
+    ]
+    show(f"Yours, {d} dimensions", rows)
+
+
 async def main() -> None:
     check_points()
     show_machine()
@@ -269,6 +297,8 @@ async def main() -> None:
             for d in (2, 16):
                 await measure_gestures(context, server.url, d)
             await measure_switches(context, server.url)
+            for d in (2, 16):
+                await measure_strokes(context, server.url, d)
     print("\nPeer: release of an st.slider in a fragment -> both st.image loaded; the same decoders in torch.")
 
 

@@ -5,8 +5,7 @@
  * event here, made and told when the first of them was.
  */
 window.bench = (() => {
-  const SHOWN = ['AE decoded image', 'VAE decoded image'];
-  const bench = { events: [], frames: [], lastPaint: 0, images: 0, answered: 0 };
+  const bench = { shown: ['AE decoded image', 'VAE decoded image'], events: [], frames: [], lastPaint: 0, images: 0, answered: 0 };
   let event = null, place = '', running = false;
 
   function noteMove({ clientX, clientY, timeStamp }) {
@@ -37,9 +36,9 @@ window.bench = (() => {
   function imagePainted(canvas) {
     const name = canvas.getAttribute?.('aria-label');
     bench.lastPaint = performance.now();
-    if (!event || event.pixels || !SHOWN.includes(name)) return;
+    if (!event || event.pixels || !bench.shown.includes(name)) return;
     event.painted.add(name);
-    if (event.painted.size < SHOWN.length) return;
+    if (event.painted.size < bench.shown.length) return;
     pixelsReplaced(event);
     const ready = canvas.getRootNode().querySelector('[data-ready="true"]');
     if (event.type === 'move' && ready) bench.answered ||= performance.timeOrigin + event.pixels;

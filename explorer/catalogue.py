@@ -93,7 +93,8 @@ def read(root: Path = checkpoints.PRETRAINED) -> Catalogue:
                 problems.append(f"{folder.name} is left out. {public(str(error), root)}.")
         return tuple(sorted(found, key=entry_order))
 
-    entries = sound(sorted(path for path in root.glob("*") if path.is_dir() and path.name not in OTHERS), read_entry)
+    folders = sorted(path for path in root.glob("*") if path.is_dir() and path.name not in OTHERS)
+    entries = sound(folders, read_both_halves)
     dial = sound(sorted(path.parent for path in root.glob(f"{DIAL}/*/{atlas.MANIFEST}")), read_shown)
     if not entries:
         problems.append(
@@ -119,6 +120,13 @@ def entry_order(entry: Entry) -> tuple[bool, str, int, str, float]:
     """MNIST first, then by data set, dimensions, model and beta."""
     card = entry.card
     return card.dataset != "mnist", card.dataset, card.latent_dim, card.model, card.beta
+
+
+def read_both_halves(folder: Path) -> Entry:
+    """A model in folder, its weights checked and among its parts: with them the browser can encode, too."""
+    entry, path = read_entry(folder), folder / checkpoints.WEIGHTS
+    weights = Part(path, entry.card.sha256, path.stat().st_size, packed=False)
+    return dataclasses.replace(entry, parts={**entry.parts, "weights": weights})
 
 
 def read_entry(folder: Path) -> Entry:
@@ -190,6 +198,22 @@ def judge_layers(*, pooled_twice: bool) -> tuple[dict[str, str], ...]:
     )
 
 
+def encoder_layers(card: checkpoints.Card) -> tuple[dict[str, Any], ...]:
+    """The steps of a model's encoder for a reader without torch, weights by their names in the weights file.
+
+    They are explorer.models.mlp_encoder and conv_encoder, flattening left out: a flat array needs none.
+    """
+    conv = {"kind": "conv", "stride": 2, "padding": 1}
+    first, body = (0, conv) if card.arch == "conv" else (1, {"kind": "linear"})
+    last = first + 2 * len(card.hidden) + (1 if card.arch == "conv" else 0)
+
+    def learned(layer: dict[str, Any], index: int) -> dict[str, Any]:
+        return {**layer, "weight": f"encoder.{index}.weight", "bias": f"encoder.{index}.bias"}
+
+    hidden = [(learned(body, first + 2 * i), {"kind": "relu"}) for i in range(len(card.hidden))]
+    return (*(layer for pair in hidden for layer in pair), learned({"kind": "linear"}, last))
+
+
 def for_browser(
     catalogue: Catalogue, titles: dict[str, tuple[str, tuple[str, ...]]], *, own: tuple[Entry, ...] = ()
 ) -> dict[str, Any]:
@@ -219,6 +243,7 @@ def describe(entry: Entry, *, folder: str = "atlas") -> dict[str, Any]:
         **{key: card[key] for key in (*wanted, *figures)},
         "n": entry.manifest["n"],
         "layers": entry.manifest["layers"],
+        "encoder": list(encoder_layers(entry.card)) if "weights" in entry.parts else None,
         "trust": entry.manifest["trust"],
         "perfect_copy": entry.manifest["perfect_copy"],
         "parts": {name: {"url": f"{folder}/{part.sha256}", "bytes": part.bytes} for name, part in entry.parts.items()},

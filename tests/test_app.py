@@ -45,6 +45,11 @@ def test_explore_shows_the_stage_with_all_shipped_models() -> None:
     assert shown["datasets"].keys() == {model["dataset"] for model in shown["models"]}
 
 
+def test_yours_is_given_models_that_the_browser_can_encode_with() -> None:
+    page = pages.open_page("yours.py")
+    assert all(model["encoder"] and "weights" in model["parts"] for model in stage_data(page)["models"])
+
+
 def test_a_second_run_changes_nothing_the_stage_was_given() -> None:
     page = open_page()
     assert stage_data(page.run()) == stage_data(page)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -8,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from damage import change_json
 
-from explorer import atlas, catalogue, checkpoints
+from explorer import atlas, catalogue, checkpoints, models
 from explorer.files import sha256
 
 TITLES = {"digits": ("Digits 8×8", tuple("0123456789"))}
@@ -78,6 +80,21 @@ def test_one_damaged_model_is_told_and_the_others_stay(
     assert problem.startswith("digits-ae-3 is left out. ")
     assert file in problem
     assert str(library.parent) not in problem, "a visitor has no business with the server's folders"
+
+
+@pytest.mark.parametrize(("arch", "hidden"), [("mlp", (32,)), ("mlp", (64, 32)), ("conv", (4, 8)), ("conv", (4,))])
+def test_the_encoder_that_is_described_is_the_one_that_torch_has(
+    trained: dict[str, Path], arch: str, hidden: tuple[int, ...]
+) -> None:
+    model = models.build("vae", seed=0, image_shape=(1, 8, 8), latent_dim=3, arch=arch, hidden=hidden)
+    card = dataclasses.replace(checkpoints.read_card(trained["vae"]), arch=arch, hidden=hidden)
+    kinds = {"Linear": "linear", "Conv2d": "conv", "ReLU": "relu"}
+    expected = [
+        (kinds[type(layer).__name__], None if isinstance(layer, torch.nn.ReLU) else f"encoder.{index}.weight")
+        for index, layer in enumerate(model.encoder)
+        if not isinstance(layer, torch.nn.Flatten)
+    ]
+    assert [(layer["kind"], layer.get("weight")) for layer in catalogue.encoder_layers(card)] == expected
 
 
 def test_a_stray_file_or_folder_hides_no_model(library: Path) -> None:

@@ -82,7 +82,15 @@ def test_all_routes_move_under_the_base_path(shipped: Path, base_path: str) -> N
 def test_health_tells_how_many_files_can_be_asked_for(shipped: Path) -> None:
     hashes = {part["sha256"] for model in ("ae", "vae") for part in parts_of(shipped / f"digits-{model}-3").values()}
     answer = get(app_for(shipped), "/health")
-    assert json.loads(answer.body) == {"status": "ok", "atlas_files": len(hashes)}
+    assert json.loads(answer.body) == {"status": "ok", "atlas_files": len(hashes) + 2}, "both weights are among them"
+
+
+def test_the_weights_of_a_model_are_served_as_they_lie_on_the_disk(shipped: Path) -> None:
+    content = (shipped / "digits-vae-3" / checkpoints.WEIGHTS).read_bytes()
+    answer = get(app_for(shipped), f"/atlas/{checkpoints.read_card(shipped / 'digits-vae-3').sha256}")
+    assert answer.status == 200
+    assert "content-encoding" not in answer.headers
+    assert answer.body == content
 
 
 def test_a_server_without_a_sound_model_still_answers(tmp_path: Path) -> None:

@@ -14,5 +14,6 @@ pages = [
     st.Page(HERE / "measure.py", title="Measure", url_path="measure"),
     st.Page(HERE / "learn.py", title="Learn", url_path="learn"),
     st.Page(HERE / "labs.py", title="Labs", url_path="labs"),
+    st.Page(HERE / "yours.py", title="Yours", url_path="yours"),
 ]
 st.navigation(pages, position="top").run()

@@ -29,6 +29,11 @@ def learn(lessons: dict[str, Any], catalogue: dict[str, Any]) -> None:
     _mount(data={"lessons": lessons, "catalogue": catalogue, "modules": modules.address()}, key="learn")
 
 
+def yours(catalogue: dict[str, Any]) -> None:
+    """Show a pad and a place for pictures, and what the models of catalogue make of them, all in the browser."""
+    _mount(data={"yours": True, "catalogue": catalogue, "modules": modules.address()}, key="yours")
+
+
 def live(training: dict[str, Any]) -> None:
     """Show a training as it happens: its id, and the title and classes of its data set. No rerun is needed for it."""
     _mount(data={"training": training, "modules": modules.address()}, key="live")

@@ -3,7 +3,7 @@
 import { chain, MAKERS } from './decoder.js';
 
 /**
- * @param {Array<Record<string, any>>} layers  by kind: conv (3 by 3, padded by 1, perhaps a stride), max_pool (2 by 2), relu, linear
+ * @param {Array<Record<string, any>>} layers  by kind: conv (a square kernel; stride 1 and padding 1 unless told), max_pool (2 by 2), relu, linear
  * @param {Record<string, import('./decoder.js').Tensor>} weights
  * @param {number[]} shape  of an image, [C, H, W]
  * @returns {{probabilities: (x: ArrayLike<number>) => Float64Array}} x: an image in [0, 1]
@@ -24,15 +24,17 @@ function softmax(logits) {
 }
 
 function conv(layer, weights, [inputs, height, width]) {
-  const { data: w, shape: [outputs] } = weights[layer.weight];
-  const bias = weights[layer.bias].data, stride = layer.stride ?? 1;
-  const rows = Math.ceil(height / stride), columns = Math.ceil(width / stride);
-  const padded = new Float64Array(inputs * (height + 2) * (width + 2)), out = new Float64Array(outputs * rows * columns);
+  const { data: w, shape: [outputs, , side] } = weights[layer.weight];
+  const bias = weights[layer.bias].data, stride = layer.stride ?? 1, rim = layer.padding ?? 1;
+  const high = height + 2 * rim, wide = width + 2 * rim;
+  const rows = Math.floor((high - side) / stride) + 1, columns = Math.floor((wide - side) / stride) + 1;
+  const padded = new Float64Array(inputs * high * wide), out = new Float64Array(outputs * rows * columns);
+  const geometry = { rows, columns, wide, stride, side }, add = side === 3 ? addKernel3 : addKernel;
   const step = (x) => {
-    pad(x, inputs, height, width, padded);
+    pad(x, inputs, height, width, rim, padded);
     for (let o = 0; o < outputs; o++) {
       const plane = out.subarray(o * rows * columns, (o + 1) * rows * columns).fill(bias[o]);
-      for (let i = 0; i < inputs; i++) addKernel(w, 9 * (o * inputs + i), padded, i * (height + 2) * (width + 2), { rows, columns, wide: width + 2, stride }, plane);
+      for (let i = 0; i < inputs; i++) add(w, side * side * (o * inputs + i), padded, i * high * wide, geometry, plane);
     }
     return out;
   };
@@ -40,15 +42,25 @@ function conv(layer, weights, [inputs, height, width]) {
 }
 
 /** Each channel with a rim of zeros. */
-function pad(x, channels, height, width, padded) {
+function pad(x, channels, height, width, rim, padded) {
   for (let row = 0; row < channels * height; row++) {
-    const to = (Math.floor(row / height) * (height + 2) + (row % height) + 1) * (width + 2) + 1;
+    const to = (Math.floor(row / height) * (height + 2 * rim) + (row % height) + rim) * (width + 2 * rim) + rim;
     for (let column = 0; column < width; column++) padded[to + column] = x[row * width + column];
   }
 }
 
-/** Add one channel times its kernel to a plane of outputs. */
-function addKernel(w, k, padded, from, { rows, columns, wide, stride }, plane) {
+/** Add one channel times its kernel to a plane of outputs, one weight after the other. */
+function addKernel(w, k, padded, from, { rows, columns, wide, stride, side }, plane) {
+  for (let tap = 0; tap < side * side; tap++) {
+    const weight = w[k + tap], start = from + Math.floor(tap / side) * wide + (tap % side);
+    for (let y = 0, at = 0; y < rows; y++) {
+      for (let p = start + y * stride * wide, end = at + columns; at < end; p += stride, at++) plane[at] += weight * padded[p];
+    }
+  }
+}
+
+/** The same for 3 by 3, all nine at once: the classifier runs over whole maps, and the engine keeps nine in registers. */
+function addKernel3(w, k, padded, from, { rows, columns, wide, stride }, plane) {
   const [a, b, c, d, e, f, g, h, i] = w.subarray(k, k + 9);
   for (let y = 0, at = 0; y < rows; y++) {
     for (let p = from + y * stride * wide, end = at + columns; at < end; p += stride, at++) {

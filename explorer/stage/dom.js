@@ -93,11 +93,12 @@ export function choice(label, options, chosen, onChoose, shortLabel = null) {
  * @param {string} className
  * @param {HTMLCanvasElement[]} canvases
  * @param {(index: number) => void} onChoose
+ * @param {string} does  what a press does
  */
-export function strip(className, canvases, onChoose) {
+export function strip(className, canvases, onChoose, does = 'put the probe here') {
   const buttons = canvases.map((canvas, i) => h('button', {
-    type: 'button', class: 'bare', tabindex: i ? -1 : 0, title: 'Put the probe here',
-    'aria-label': `${canvas.getAttribute('aria-label')}: put the probe here`, onclick: () => onChoose(i),
+    type: 'button', class: 'bare', tabindex: i ? -1 : 0, title: does[0].toUpperCase() + does.slice(1),
+    'aria-label': `${canvas.getAttribute('aria-label')}: ${does}`, onclick: () => onChoose(i),
   }, canvas));
   const element = h('span', { class: `strip ${className}`, role: 'group' }, ...buttons);
   element.addEventListener('keydown', (event) => {

@@ -11,11 +11,12 @@ async function styled(host) {
   while (host.isConnected && !getComputedStyle(host).getPropertyValue('--paper')) await new Promise(requestAnimationFrame);
 }
 
-async function mount(host, { catalogue, training, lessons, labs, modules }) {
-  const name = training ? 'live' : lessons ? 'learn' : labs ? 'labs' : 'stage';
-  const [{ Stage, Live, Learn, Labs }] = await Promise.all([import(new URL(`${modules}/${name}.js`, document.baseURI)), styled(host)]);
+async function mount(host, { catalogue, training, lessons, labs, yours, modules }) {
+  const name = training ? 'live' : lessons ? 'learn' : labs ? 'labs' : yours ? 'yours' : 'stage';
+  const [{ Stage, Live, Learn, Labs, Yours }] = await Promise.all([import(new URL(`${modules}/${name}.js`, document.baseURI)), styled(host)]);
   if (training) return new Live(host, training, document.baseURI);
   if (labs) return new Labs(host, { ...labs, catalogue }, document.baseURI);
+  if (yours) return new Yours(host, catalogue, document.baseURI);
   return lessons ? new Learn(host, { ...lessons, catalogue }, document.baseURI) : new Stage(host, catalogue, document.baseURI);
 }
 

@@ -52,8 +52,8 @@ function tile(title, canvas, lines, kind = '') {
     h('figcaption', {}, h('b', {}, title), ...lines.map((line) => h('span', {}, line))));
 }
 
-/** The error of an image that is copied exactly, in nats: the entropy of its grey pixels. */
-function perfectCopy(bytes) {
+/** The error of an image (bytes) that is copied exactly, in nats: the entropy of its grey pixels. */
+export function perfectCopy(bytes) {
   let sum = 0;
   for (const byte of bytes) sum += ENTROPY[byte];
   return sum;

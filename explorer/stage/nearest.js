@@ -64,7 +64,20 @@ function prepared(images, pixels) {
     for (let p = 0; p < pixels; p++) x[p] = image[order[p]];
     return search(-1);
   }
-  return { prepare, distance, usual: () => usual };
+  /** The nearest images, nearest first: their numbers among all images, and how far they are. */
+  function nearest(image, wanted) {
+    for (let p = 0; p < pixels; p++) x[p] = image[order[p]];
+    const found = [];
+    for (let k = 0; k < count; k++) {
+      const far = farFrom(k, found.length < wanted ? Infinity : found[wanted - 1].far);
+      if (found.length === wanted && far >= found[wanted - 1].far) continue;
+      if (found.length === wanted) found.pop();
+      const at = found.findIndex((other) => far < other.far);
+      found.splice(at < 0 ? found.length : at, 0, { index: chosen[k], far });
+    }
+    return found.map(({ index, far }) => ({ index, distance: Math.sqrt(far) }));
+  }
+  return { count, prepare, distance, nearest, usual: () => usual };
 }
 
 function byVariance(images, pixels, chosen) {

@@ -1,9 +1,10 @@
-/** A pad of 28 by 28 pixels to draw on: pen and eraser; mouse, touch, or the arrow keys and the space bar. */
+/** A pad of 28 by 28 pixels to draw on: pen and eraser of any thickness; mouse, touch, or the arrow keys and the space bar. */
 
 import { choice, h, onMove, paint, pictureCanvas } from './dom.js';
+import { labelledSlider } from './tiles.js';
 
 const SIDE = 28;
-const REACH = 1.6; // pixels around the pen that it colours
+const REACH = { low: 0.8, high: 4, step: 0.2, usual: 1.6 }; // pixels around the pen that it colours
 const TOOLS = [{ value: 'pen', text: 'Pen' }, { value: 'eraser', text: 'Eraser' }];
 
 /**
@@ -11,13 +12,18 @@ const TOOLS = [{ value: 'pen', text: 'Pen' }, { value: 'eraser', text: 'Eraser' 
  */
 export function makePad({ name, onDraw }) {
   const x = new Float64Array(SIDE * SIDE);
-  let tool = 'pen', at = null, cursor = [14, 14];
+  let tool = 'pen', at = null, cursor = [14, 14], reach = REACH.usual;
   const canvas = pictureCanvas(name, { width: SIDE, height: SIDE, className: 'sharp' });
   const mark = h('i', { class: 'pad-mark', 'aria-hidden': 'true' });
   const board = h('div', { class: 'pad', role: 'application', tabindex: 0, 'aria-label': `${name}: arrow keys move the pen, space draws` }, canvas, mark);
   const tools = choice('Tool', TOOLS, tool, (value) => { tool = value; tools.show(value); });
+  const thickness = labelledSlider({
+    name: 'Thickness', low: REACH.low, high: REACH.high, step: REACH.step, text: (value) => `${(2 * value).toFixed(1)} pixels`,
+    onInput: (value) => { reach = value; thickness.show(value); },
+  });
+  thickness.show(reach);
   const clear = h('button', { type: 'button', onclick: () => { x.fill(0); show(); } }, 'Clear');
-  const element = h('div', { class: 'pad-tools' }, board, h('div', { class: 'picture-tools' }, tools.element, clear));
+  const element = h('div', { class: 'pad-tools' }, board, h('div', { class: 'picture-tools' }, tools.element, clear), thickness.element);
   board.addEventListener('pointerdown', (event) => { board.setPointerCapture(event.pointerId); event.preventDefault(); board.focus(); draw(place(event), place(event)); at = place(event); });
   onMove(board, (event) => { if (at && event.buttons) { draw(at, place(event)); at = place(event); } });
   for (const type of ['pointerup', 'pointercancel']) board.addEventListener(type, () => { at = null; });
@@ -44,9 +50,9 @@ export function makePad({ name, onDraw }) {
   }
 
   function stamp(left, top) {
-    for (let row = Math.max(0, Math.floor(top - REACH)); row <= Math.min(SIDE - 1, top + REACH); row++) {
-      for (let column = Math.max(0, Math.floor(left - REACH)); column <= Math.min(SIDE - 1, left + REACH); column++) {
-        const full = Math.min(1, Math.max(0, REACH - Math.hypot(column - left, row - top))), i = row * SIDE + column;
+    for (let row = Math.max(0, Math.floor(top - reach)); row <= Math.min(SIDE - 1, top + reach); row++) {
+      for (let column = Math.max(0, Math.floor(left - reach)); column <= Math.min(SIDE - 1, left + reach); column++) {
+        const full = Math.min(1, Math.max(0, reach - Math.hypot(column - left, row - top))), i = row * SIDE + column;
         x[i] = tool === 'pen' ? Math.max(x[i], full) : Math.min(x[i], 1 - full);
       }
     }
@@ -56,12 +62,15 @@ export function makePad({ name, onDraw }) {
     mark.style.translate = `${(cursor[0] / SIDE) * 100}cqw ${(cursor[1] / SIDE) * 100}cqw`;
   }
 
-  function show() {
+  function repaint() {
     paint(canvas, x, [1, SIDE, SIDE], 255);
     showMark();
+  }
+
+  function show() {
+    repaint();
     onDraw(x);
   }
-  paint(canvas, x, [1, SIDE, SIDE], 255);
-  showMark();
-  return { element, x, set: (pixels) => { x.set(pixels); show(); } };
+  repaint();
+  return { element, x, set: (pixels) => { x.set(pixels); repaint(); } };
 }

@@ -206,7 +206,7 @@ export class Stage {
     this.showSwitches();
     this.showChoices();
     const missing = models.filter((model) => !atlasHere(model));
-    const megabytes = missing.flatMap((model) => Object.values(model.parts)).reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
+    const megabytes = missing.flatMap(({ parts }) => [parts.images, parts.codes, parts.decoder]).reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
     SIDES.forEach((side, i) => this.panels[side].say(missing.includes(models[i]) ? `Loading ${models[i].name} (${megabytes.toFixed(1)} MB at most) …` : ''));
     const results = await Promise.allSettled(models.map((model) => atlasHere(model) ?? loadAtlas(model, this.base)));
     if (turn !== this.loads) return;
