@@ -44,7 +44,8 @@ def one_file(left: Entry, right: Entry, *, models: Catalogue, titles: Titles, qu
     check_pair(left.card, right.card, titles)
     if left.card.name == right.card.name and left != right:
         right = replace(right, card=replace(right.card, name=f"{right.card.name} (right)"))
-    shown = replace(models, entries=(left,) if left == right else (left, right), dial=(), problems=())
+    entries = tuple(map(seen, (left,) if left == right else (left, right)))
+    shown = replace(models, entries=entries, dial=(), problems=())
     judge = models.judges.get(left.card.dataset)
     parts = [part for entry in shown.entries for part in entry.parts.values()]
     files = {f"atlas/{part.sha256}": data_address(part) for part in [*parts, *([judge.part] if judge else [])]}
@@ -62,6 +63,11 @@ def one_file(left: Entry, right: Entry, *, models: Catalogue, titles: Titles, qu
         "catalogue": in_html({**catalogue.for_browser(shown, titles), "start": start}),
     }
     return filled(page, values).encode()
+
+
+def seen(entry: Entry) -> Entry:
+    """The entry without its encoder, which the stage does not ask for."""
+    return replace(entry, parts={name: part for name, part in entry.parts.items() if name != "weights"})
 
 
 def check_pair(left: checkpoints.Card, right: checkpoints.Card, titles: Titles) -> None:
