@@ -9,7 +9,8 @@ run: .venv/installed
 
 test: .venv/installed-dev
 	@$(BIN)/python scripts/get_browser.py >/dev/null
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/browser
+	$(BIN)/python -m pytest tests/browser
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -38,7 +39,7 @@ lessons: .venv/installed
 
 # Trains and computes what the labs ship with, and writes the tables of docs/labs.md (twenty minutes).
 labs: .venv/installed
-	$(BIN)/python scripts/make_labs.py --root $(ROOT)
+	$(BIN)/python scripts/make_labs.py $(if $(ROOT),--root $(ROOT))
 
 bench: .venv/installed-dev
 	$(BIN)/python bench/start.py
