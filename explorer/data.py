@@ -41,8 +41,20 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Feature:
+    """A column of a table: x in [0, 1] stands for the value low + x * (high - low)."""
+
+    name: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """Images and labels. x_*: uint8 [N, C, H, W], 0 to 255 for [0, 1]; y_*: uint8 [N]; source says which images."""
+    """Images and labels. x_*: uint8 [N, C, H, W], 0 to 255 for [0, 1]; y_*: uint8 [N]; source says which images.
+
+    Rows of a table are images of one line, [N, 1, 1, F]; features then says what each of their F columns means.
+    """
 
     name: str
     title: str
@@ -53,6 +65,7 @@ class Dataset:
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+    features: tuple[Feature, ...] = ()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
