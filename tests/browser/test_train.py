@@ -95,7 +95,10 @@ def test_from_start_to_another_installation(server: str, person: Person, tmp_pat
     shown_after(page, seen + 3)
     assert (map_pixels(page, "VAE") != before).mean() > 0.001
     under_way = page.get_by_text(re.compile(r"epoch \d+\.\d of 200 · [\d,]+ images/s · about"))
-    expect(under_way).to_have_count(2, timeout=SLOW)
+    try:
+        expect(under_way).to_have_count(2, timeout=SLOW)
+    except AssertionError as error:
+        raise AssertionError(f"no training under way in {page.inner_text('body')}, stage {stage(page)}") from error
 
     page.get_by_role("button", name="Stop and keep").click()
     wait_for_state(page, "drawing", "done")
