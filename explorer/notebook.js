@@ -8,7 +8,7 @@ const TELL_MS = 100;
 const LIGHT = { '--st-background-color': '#fbfcfe', '--st-text-color': '#1b2230', '--st-secondary-background-color': '#f1f4f9' };
 const DARK = { '--st-background-color': '#12161e', '--st-text-color': '#e8ecf3', '--st-secondary-background-color': '#1b212c' };
 /** Nothing of the notebook's styles comes in, and messages stay in the cell. */
-const AROUND = ':host { all: initial; display: block; } .stage { padding: 12px; border-radius: 10px; overflow: auto; } .notices { position: sticky; inset: 8px 0 auto; }';
+const AROUND = ':host { all: initial; --accent: initial; display: block; } .stage { padding: 12px; border-radius: 10px; overflow: auto; } .notices { position: sticky; inset: 8px 0 auto; }';
 
 async function render({ model, el }) {
   const host = document.createElement('div'), place = document.createElement('div'), styles = document.createElement('style');
@@ -68,7 +68,7 @@ function makeTeller(model, stage) {
     const { state, panels } = stage();
     const sides = [panels.left, panels.right];
     if (sides.some(({ atlas, z }) => !atlas || !z)) return;
-    sides.forEach(({ side, atlas }) => model.set(side, atlas.model.name));
+    model.set('models', sides.map(({ atlas }) => atlas.model.name));
     model.set('z', sides.map(({ z }) => Array.from(Float32Array.from(z))));
     model.set('query', stage().pairAndView());
     model.save_changes();

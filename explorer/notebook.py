@@ -41,8 +41,8 @@ class StageWidget(anywidget.AnyWidget):
     """Two models side by side, live; it follows the pointer at ten messages a second, and so do the values below.
 
     z: float32 [latent_dim] where each probe is, .left and .right; None until the stage has been seen.
-    left, right: names of the models that stand there now. query: the view, to be given to explorer.show again.
-    All four can be observed: widget.observe(function, names="z").
+    models: names of the two that stand there now. query: the view, to be given to explorer.show again.
+    All three can be observed: widget.observe(function, names="z").
     """
 
     _esm = HERE / "notebook.js"
@@ -52,29 +52,28 @@ class StageWidget(anywidget.AnyWidget):
     files = traitlets.Dict().tag(sync=True)
     height = traitlets.Int(None, allow_none=True).tag(sync=True)
     z = traitlets.Any(None).tag(sync=True, from_json=from_wire, to_json=to_wire)
-    left = traitlets.Unicode().tag(sync=True)
-    right = traitlets.Unicode().tag(sync=True)
+    models = traitlets.List(traitlets.Unicode()).tag(sync=True)
     query = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, *, folders: dict[str, Path], **traits: Any) -> None:
         super().__init__(**traits)
         self._folders = folders
-        self._models: dict[str, Model] = {}
+        self._loaded: dict[str, Model] = {}
 
     @property
     def image(self) -> Sides | None:
         """float32 [C, H, W] in [0, 1], .left and .right: what each model decodes at its z; None while z is."""
         if self.z is None:
             return None
-        return Sides(*(self._model(name).decode(z[None])[0] for name, z in zip((self.left, self.right), self.z)))
+        return Sides(*(self._load(name).decode(z[None])[0] for name, z in zip(self.models, self.z)))
 
-    def _model(self, name: str) -> Model:
+    def _load(self, name: str) -> Model:
         """Loaded when it is first asked for, since torch comes with it."""
         from explorer.loaded import Model
 
-        if name not in self._models:
-            self._models[name] = Model.load(self._folders[name])
-        return self._models[name]
+        if name not in self._loaded:
+            self._loaded[name] = Model.load(self._folders[name])
+        return self._loaded[name]
 
 
 def show(left: str | Path, right: str | Path, *, height: int | None, query: str) -> StageWidget:
@@ -91,14 +90,14 @@ def show(left: str | Path, right: str | Path, *, height: int | None, query: str)
             entries[0], entries[1], models=catalogue.shipped(), titles=titles, query=query.removeprefix("?")
         )
         contents = {address: onefile.content_of(part) for address, part in parts.items()}
-    pair = shown["start"]["pair"]
+    pair = list(shown["start"]["pair"].values())
     return StageWidget(
-        folders=dict(zip(pair.values(), folders)),
+        folders=dict(zip(pair, folders)),
         modules=modules.bare(onefile.ENTRY),
         styles=(modules.FOLDER / "stage.css").read_text(encoding="utf-8"),
         catalogue=shown,
         files={address: {"type": kind, "content": content} for address, (kind, content) in contents.items()},
         height=height,
         query=query.removeprefix("?"),
-        **pair,
+        models=pair,
     )
