@@ -43,7 +43,5 @@ def show(
     except ModuleNotFoundError as error:
         if error.name != "anywidget":
             raise
-        raise ImportError(
-            "explorer.show needs anywidget: pip install anywidget, or pip install -e '.[notebook]'"
-        ) from None
+        raise ImportError("explorer.show needs anywidget: pip install -e '.[notebook]'") from None
     return notebook.show(left, right, height=height, query=query)
