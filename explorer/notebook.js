@@ -12,8 +12,7 @@ const AROUND = ':host { all: initial; --accent: initial; display: block; } .stag
 
 async function render({ model, el }) {
   const host = document.createElement('div'), place = document.createElement('div'), styles = document.createElement('style');
-  host.dataset.lmSuppressShortcuts = 'true'; // JupyterLab would take the maps' keys for its own
-  host.addEventListener('keydown', (event) => event.stopPropagation());
+  host.addEventListener('keydown', (event) => event.stopPropagation()); // to Jupyter, b with a button in focus is a new cell
   styles.textContent = `${model.get('styles')}\n${AROUND}`;
   place.className = 'stage';
   place.dataset.role = 'stage';

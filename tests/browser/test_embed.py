@@ -125,6 +125,7 @@ for (const file of Object.values(state.files))
   file.content = new DataView(Uint8Array.from(atob(file.content), (letter) => letter.charCodeAt(0)).buffer);
 const { default: widget } = await import(URL.createObjectURL(new Blob([state._esm], { type: 'text/javascript' })));
 window.told = {};
+document.addEventListener('keydown', ({ key }) => { window.heard = key; });
 window.close = {};
 for (const id of ['first', 'second']) {
   const own = { ...state }, told = (window.told[id] = []);
@@ -182,6 +183,13 @@ def test_two_cells_of_a_notebook_are_live_tell_python_what_was_picked_and_leave_
     assert widget.models == list(NAMES.values())
     assert "view=pca" in widget.query
     assert np.allclose(code(second, "AE", 2), [1, 2])
+
+    # keys pressed in a cell are not the notebook's
+    first.get_by_role("radio", name="PCA", exact=True).press("b")
+    assert page.evaluate("() => window.heard") is None
+    page.locator("h1").first.click()
+    page.keyboard.press("x")
+    assert page.evaluate("() => window.heard") == "x"
 
     # the notebook's address is its own; its theme is followed; a cell that is closed is gone
     assert page.url == "http://notebook.test/?view=umap&z=other"
