@@ -8,7 +8,7 @@ const TELL_MS = 100;
 const LIGHT = { '--st-background-color': '#fbfcfe', '--st-text-color': '#1b2230', '--st-secondary-background-color': '#f1f4f9' };
 const DARK = { '--st-background-color': '#12161e', '--st-text-color': '#e8ecf3', '--st-secondary-background-color': '#1b212c' };
 /** Nothing of the notebook's styles comes in, and messages stay in the cell. */
-const AROUND = ':host { all: initial; --accent: initial; display: block; } .stage { padding: 12px; border-radius: 10px; overflow: auto; } .notices { position: sticky; inset: 8px 0 auto; }';
+const AROUND = ':host { all: initial; --accent: initial; display: block; } .stage { box-sizing: border-box; padding: 12px; border-radius: 10px; } .notices { position: sticky; inset: 8px 0 auto; }';
 
 async function render({ model, el }) {
   const host = document.createElement('div'), place = document.createElement('div'), styles = document.createElement('style');
@@ -16,7 +16,7 @@ async function render({ model, el }) {
   styles.textContent = `${model.get('styles')}\n${AROUND}`;
   place.className = 'stage';
   place.dataset.role = 'stage';
-  if (model.get('height')) place.style.height = `${model.get('height')}px`;
+  if (model.get('height')) Object.assign(place.style, { height: `${model.get('height')}px`, overflow: 'auto' });
   host.attachShadow({ mode: 'open' }).append(styles, place);
   el.append(host);
 

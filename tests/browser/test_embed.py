@@ -128,7 +128,7 @@ window.told = {};
 document.addEventListener('keydown', ({ key }) => { window.heard = key; });
 window.close = {};
 for (const id of ['first', 'second']) {
-  const own = { ...state }, told = (window.told[id] = []);
+  const own = { ...state, height: id === 'second' ? 500 : null }, told = (window.told[id] = []);
   const model = { get: (name) => own[name], set: (name, value) => { own[name] = value; },
     save_changes: () => told.push({ z: own.z, models: own.models, query: own.query }), on: () => {}, off: () => {} };
   window.close[id] = await widget.render({ model, el: document.getElementById(id) });
@@ -169,6 +169,10 @@ def test_two_cells_of_a_notebook_are_live_tell_python_what_was_picked_and_leave_
     assert page.get_by_text("Host", exact=True).evaluate("one => getComputedStyle(one).color") == "rgb(0, 128, 0)"
     ink = first.locator(".tile b").first.evaluate("one => getComputedStyle(one).color")
     assert ink == "rgb(27, 34, 48)", "the page's --accent is not the stage's"
+
+    heights = [one.locator(".stage").evaluate("one => [one.offsetHeight, one.scrollHeight]") for one in (first, second)]
+    assert heights[0][0] == heights[0][1] == heights[1][1], "as high as what is in it, unless told otherwise"
+    assert heights[1][0] == 500
 
     # what is picked in one cell is told to its own model, as the images show it
     before = page.evaluate("() => window.told.second.length")
