@@ -24,16 +24,19 @@ export function makeNotices() {
 export function makeAddress(catalogue) {
   let timer = 0;
 
+  function now(state) {
+    clearTimeout(timer);
+    const query = writeState(location.search, state, catalogue);
+    try {
+      history.replaceState(history.state, '', `${location.pathname}${query ? `?${query}` : ''}${location.hash}`);
+    } catch {
+      // A page that is no one's, such as a file in a frame, has no say over its address: the view goes on without.
+    }
+  }
+
   function write(state) {
     clearTimeout(timer);
-    timer = setTimeout(() => {
-      const query = writeState(location.search, state, catalogue);
-      try {
-        history.replaceState(history.state, '', `${location.pathname}${query ? `?${query}` : ''}${location.hash}`);
-      } catch {
-        // A page that is no one's, such as a file in a frame, has no say over its address: the view goes on without.
-      }
-    }, ADDRESS_DELAY_MS);
+    timer = setTimeout(() => now(state), ADDRESS_DELAY_MS);
   }
-  return { write, stop: () => clearTimeout(timer) };
+  return { write, now, stop: () => clearTimeout(timer) };
 }
