@@ -19,7 +19,7 @@ export function drawMap(map, { width, height, name }) {
 
 /** What a canvas shows, as an image within a drawing. smooth: blended between its pixels when it is larger than they are. */
 export function embedded(canvas, place, { smooth = false, stretched = false } = {}) {
-  return svg('image', { ...place, href: canvas.toDataURL('image/png'), preserveAspectRatio: stretched ? 'none' : 'xMidYMid', style: smooth ? '' : 'image-rendering: pixelated' });
+  return svg('image', { ...place, href: canvas.toDataURL('image/png'), preserveAspectRatio: stretched ? 'none' : 'xMidYMid', 'image-rendering': smooth ? 'auto' : 'pixelated' });
 }
 
 function boxOf({ map }, { left, bottom, right, top }) {
