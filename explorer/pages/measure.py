@@ -65,20 +65,6 @@ def choose(there: dict[str, tuple[Path, catalogue.Entry]]) -> list[str]:
     return chosen
 
 
-def asked(key: str, known: list[str], *, usual: str) -> str:
-    """What the address asks for, if there is such a thing."""
-    value = st.query_params.get(key, usual)
-    return value if value in known else usual
-
-
-def keep(key: str, value: str, *, usual: str) -> None:
-    """A choice into the address, where it is not the usual one."""
-    if value != usual:
-        st.query_params[key] = value
-    elif key in st.query_params:
-        del st.query_params[key]
-
-
 def describe(entry: catalogue.Entry) -> str:
     card = entry.card
     return f"{card.name}: {card.model.upper()} of {card.dataset}, {card.latent_dim} dimensions" + (
@@ -250,11 +236,12 @@ def show(shown: Shown) -> None:
     distribution = st.segmented_control(
         "Sample from",
         list(DISTRIBUTIONS),
-        default=asked("from", list(DISTRIBUTIONS), usual="prior"),
+        default="prior",
         required=True,
         format_func=DISTRIBUTIONS.__getitem__,
+        key="from",
+        bind="query-params",
     )
-    keep("from", str(distribution), usual="prior")
     for group in GROUPS:
         show_group(shown, group, str(distribution))
         if group == "Completeness":
@@ -312,9 +299,10 @@ def show_frontier() -> None:
             "Against beta",
             list(names),
             format_func=names.__getitem__,
-            index=list(names).index(asked("against", list(names), usual="frechet/prior")),
+            index=list(names).index("frechet/prior"),
+            key="against",
+            bind="query-params",
         )
-        keep("against", what, usual="frechet/prior")
         visit(clickable(figures.against_beta(found, what, names[what]), "against beta"))
     st.download_button(
         "Both figures (HTML, 4.9 MB)",

@@ -235,7 +235,7 @@ def test_the_one_file_makes_them_offline_and_hostile_names_stay_text(
     assert complaints == []
 
 
-def test_the_browsers_csv_and_gif_hold_what_they_were_given(open_page: OpenPage, app: str) -> None:
+def test_the_browsers_csv_and_gif_hold_what_they_were_given(open_page: OpenPage) -> None:
     page = open_page("labs")
     texts = [
         *(f"{trigger}1+1" for trigger in TRIGGERS),
