@@ -1,14 +1,17 @@
-"""What can be taken along: the film of a training as a GIF."""
+"""What can be taken along: the film of a training as a GIF, a model's codes as Parquet."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from explorer import atlas, checkpoints, tables
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -84,3 +87,29 @@ def frame(
             px, py = left + x * SIDE, HEAD + (1 - y) * SIDE
             draw.ellipse((px - 1.5, py - 1.5, px + 1.5, py + 1.5), fill=inks[label % len(inks)])
     return image.quantize(64, dither=Image.Dither.NONE)
+
+
+# ---- codes
+
+
+def codes(folder: Path, classes: Sequence[str]) -> dict[str, Any]:
+    """By column, the codes of the held-out images that a model shows: n, label, class, z1 to zd; of a VAE logvar too.
+
+    folder: of its card and atlas. z of a VAE is the mean. Raises DamagedFile.
+    """
+    shown, posterior = atlas.read_part(folder, "codes"), atlas.read_part(folder, "posterior")
+    labels, z = shown["labels"], shown["codes"]
+    logvar = posterior.get("logvar", np.empty((len(z), 0), np.float32)).astype(np.float32)
+    return {
+        "n": np.arange(len(z), dtype=np.int32),
+        "label": labels,
+        "class": [classes[label] if label < len(classes) else "" for label in labels.tolist()],
+        **{f"z{i + 1}": each for i, each in enumerate(z.T)},
+        **{f"logvar{i + 1}": each for i, each in enumerate(logvar.T)},
+    }
+
+
+def codes_parquet(folder: Path, classes: Sequence[str]) -> bytes:
+    """The same as Parquet, with the model's card. Raises DamagedFile."""
+    about = dataclasses.asdict(checkpoints.read_card(folder))
+    return tables.as_parquet(codes(folder, classes), about=about)

@@ -54,7 +54,7 @@ def by_distribution(
                     "arrayminus": [value - (value if one.low is None else one.low) for _, one, value in there],
                 },
                 mode="markers",
-                name=name,
+                name=as_text(name),
                 marker={"color": ACCENTS[kind], "size": 9, "symbol": symbol},
             )
         )
@@ -76,7 +76,7 @@ def spread(pair: Sequence[Figure], names: Sequence[str], kinds: Sequence[str]) -
     for one, name, kind, dash in zip(pair, names, kinds, ("solid", "dash")):
         shares = np.linspace(0, 100, len(one.spread)).tolist()
         line = {"color": ACCENTS[kind], "dash": dash}
-        figure.add_trace(go.Scatter(x=shares, y=list(one.spread), name=name, mode="lines", line=line))
+        figure.add_trace(go.Scatter(x=shares, y=list(one.spread), name=as_text(name), mode="lines", line=line))
     figure.update_xaxes(title="share of them that have less, %")
     figure.update_yaxes(title=MEASURES[pair[0].measure].title, rangemode="tozero")
     return plain(figure, height=260)
@@ -89,7 +89,7 @@ def kl_per_dim(values: dict[str, list[float]]) -> go.Figure:
     figure = go.Figure()
     for name, each in values.items():
         marker = {"color": ACCENTS["vae"], "opacity": 0.9 if len(values) == 1 else 0.6}
-        figure.add_trace(go.Bar(x=[f"z{i + 1}" for i in range(len(each))], y=each, name=name, marker=marker))
+        figure.add_trace(go.Bar(x=[f"z{i + 1}" for i in range(len(each))], y=each, name=as_text(name), marker=marker))
     return plain(figure, height=200)
 
 
@@ -208,10 +208,42 @@ def plain(figure: go.Figure, *, height: int) -> go.Figure:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
     )
+    figure.update_xaxes(automargin=True)
+    figure.update_yaxes(automargin=True)
     return figure
 
 
-# ---- the report
+# ---- pages to take along
+
+
+def as_text(name: str) -> str:
+    """A name as Plotly is to show it, which takes tags in a text for its own."""
+    return html.escape(name, quote=False)
+
+
+def page(title: str, body: str) -> str:
+    """An HTML page of figures that needs nothing else."""
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        "<style>body{font:15px system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem}"
+        "table{border-collapse:collapse}td,th{padding:.25rem .6rem;border-bottom:1px solid #ccc;text-align:left}"
+        f".chart{{display:inline-block;width:15rem}}</style>{body}</html>"
+    )
+
+
+def frontier_page(found: Frontier, what: str, title: str, about: str) -> str:
+    """Both figures of the frontier, interactive; about: what they are of."""
+    charts = interactive([rate_distortion(found), against_beta(found, what, title)])
+    return page(
+        "Latent Explorer: what beta trades",
+        f"<h1>What beta trades</h1><p>{html.escape(about)}</p><h2>Rate against distortion</h2>{charts[0]}"
+        f"<h2>{html.escape(title)} against beta</h2>{charts[1]}",
+    )
+
+
+def interactive(charts: Sequence[go.Figure]) -> list[str]:
+    """The figures as parts of one page; the first brings Plotly (4.8 MB), so that the page works offline."""
+    return [chart.to_html(full_html=False, include_plotlyjs=i == 0) for i, chart in enumerate(charts)]
 
 
 def legend(names: Sequence[str]) -> str:
@@ -223,26 +255,40 @@ def report(boards: Sequence[Scoreboard], names: Sequence[str], kinds: Sequence[s
     """One page that needs nothing else: verdict, table, figure, and how it was made."""
     by_kind = dict(zip(kinds, boards))
     said = scoreboard.verdict(by_kind["ae"], by_kind["vae"]) if set(by_kind) == {"ae", "vae"} else ""
-    charts = [by_distribution(boards, names, kinds, measure) for measure in DISTRIBUTED]
+    spreads = with_spread(boards)
+    charts = interactive(
+        [
+            *(by_distribution(boards, names, kinds, measure) for measure in DISTRIBUTED),
+            *(spread(pair, names, kinds) for _, pair in spreads),
+        ]
+    )
     made = "".join(
         f"<li>{html.escape(name)}: {html.escape(str(board.about))}</li>" for name, board in zip(names, boards)
     )
     heads = "".join(f"<th>{html.escape(text)}</th>" for text in ("What", *names, "Ceiling", "Floor", "Note"))
     rows = "".join(report_row(boards, figure) for figure in boards[0].figures)
-    drawn = "".join(
-        f'<div class="chart">{chart.to_html(full_html=False, include_plotlyjs=i == 0)}</div>'
-        for i, chart in enumerate(charts)
+    drawn = "".join(f'<div class="chart">{chart}</div>' for chart in charts[: len(DISTRIBUTED)])
+    spread_out = "".join(
+        f"<h3>{html.escape(title)}</h3>{chart}" for (title, _), chart in zip(spreads, charts[len(DISTRIBUTED) :])
     )
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Latent Explorer: measures</title>'
-        "<style>body{font:15px system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem}"
-        "table{border-collapse:collapse}td,th{padding:.25rem .6rem;border-bottom:1px solid #ccc;text-align:left}"
-        ".chart{display:inline-block;width:15rem}</style>"
+    return page(
+        "Latent Explorer: measures",
         f"<h1>{html.escape(' and '.join(names))}</h1><p>{html.escape(said)}</p>{drawn}"
         f"<p>{html.escape(legend(names))}</p>"
         "<p>In brackets: 95 % intervals. Ceiling: what real held-out images reach. Floor: noise.</p>"
-        f"<table><tr>{heads}</tr>{rows}</table><h2>How it was made</h2><ul>{made}</ul></html>"
+        f"<table><tr>{heads}</tr>{rows}</table><h2>How the values are spread</h2>{spread_out}"
+        f"<h2>How it was made</h2><ul>{made}</ul>",
     )
+
+
+def with_spread(boards: Sequence[Scoreboard]) -> list[tuple[str, list[Figure]]]:
+    """By title, the figures of all boards whose values have a spread."""
+    found = [(one, [board.get(one.measure, one.distribution) for board in boards]) for one in boards[0].figures]
+    return [
+        (scoreboard.title(one), [each for each in pair if each])
+        for one, pair in found
+        if all(each and each.spread for each in pair)
+    ]
 
 
 def report_row(boards: Sequence[Scoreboard], figure: Figure) -> str:

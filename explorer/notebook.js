@@ -27,7 +27,7 @@ async function render({ model, el }) {
   const files = Object.fromEntries(Object.entries(model.get('files')).map(([name, { type, content }]) => [name, addresses.add(content, type)]));
   const catalogue = JSON.parse(JSON.stringify(model.get('catalogue')), (key, value) => (key === 'url' ? files[value] : value));
   const teller = makeTeller(model, () => stage);
-  const address = { query: '', write: teller.soon, stop: teller.stop };
+  const address = { query: '', write: teller.soon, now: teller.soon, hasLink: false, stop: teller.stop };
   const stage = new Stage(place, catalogue, document.baseURI, { address, onProbe: teller.soon });
   const unwatch = watchTheme(() => isInDark(el, isDark), (dark) => { showTheme(dark); stage.repaint(); });
   return () => {

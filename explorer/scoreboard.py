@@ -5,9 +5,7 @@ A measured model has its figures in measures.json in its folder, and the picture
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -15,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from explorer import tables
 from explorer.files import DamagedFile, read_checked, read_record, sha256, write_whole
 
 if TYPE_CHECKING:
@@ -336,12 +335,18 @@ def as_text(board: Scoreboard) -> str:
     return "\n".join(lines)
 
 
+def rows(boards: Sequence[Scoreboard]) -> list[dict[str, Any]]:
+    """All figures, a row each; their spreads are in the JSON."""
+    return [{key: value for key, value in record.items() if key != "spread"} for record in table(boards)]
+
+
 def as_csv(boards: Sequence[Scoreboard]) -> str:
-    """All figures, a line each; their spreads are in the JSON."""
-    target = io.StringIO()
-    rows = table(boards)
-    columns = [key for key in rows[0] if key != "spread"]
-    writer = csv.DictWriter(target, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    return target.getvalue()
+    """All figures, a line each."""
+    return tables.as_csv(rows(boards))
+
+
+def as_parquet(boards: Sequence[Scoreboard]) -> bytes:
+    """The same as Parquet, with how each model was measured."""
+    made = rows(boards)
+    columns = {key: [row[key] for row in made] for key in made[0]}
+    return tables.as_parquet(columns, about={"models": [board.about for board in boards]})

@@ -19,9 +19,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from explorer import catalogue, data, jobs, lab_routes, measurings, modules, onefile, training_routes, visitors
+from explorer import catalogue, data, export, jobs, lab_routes, measurings, modules, onefile, training_routes, visitors
 from explorer.atlas import MAX_PART_BYTES
-from explorer.catalogue import Catalogue
+from explorer.catalogue import Catalogue, Entry
 from explorer.files import DamagedFile, read_checked
 
 FOREVER = "public, max-age=31536000, immutable"
@@ -57,10 +57,14 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         content = await asyncio.to_thread((modules.FOLDER / name).read_bytes)
         return Response(content, media_type="text/javascript", headers={"Cache-Control": FOREVER})
 
+    def seen_by(request: Request) -> dict[str, Entry]:
+        """By name, the models that a visitor may see: shipped ones, and the visitor's own."""
+        own = visitors.shelf().of(visitors.visitor_of(request.cookies))
+        return {entry.card.name: entry for entry in (*models.entries, *models.dial, *own)}
+
     async def one_file(request: Request) -> Response:
         """The stage with two models as one HTML file: shipped ones, or the visitor's own. The rest is the view."""
-        own = visitors.shelf().of(visitors.visitor_of(request.cookies))
-        known = {entry.card.name: entry for entry in (*models.entries, *models.dial, *own)}
+        known = seen_by(request)
         left, right = (known.get(request.query_params.get(side, "")) for side in ("left", "right"))
         if left is None or right is None:
             return PlainTextResponse("There is no model of that name to put into a file.", status_code=404)
@@ -74,6 +78,20 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         # Not as a page: it is for the disk, and this server's pages get scripts and cookies of their own.
         return Response(content, media_type="application/octet-stream", headers=headers)
 
+    async def codes(request: Request) -> Response:
+        """The codes of a model's held-out images as Parquet."""
+        entry = seen_by(request).get(request.query_params.get("model", ""))
+        if entry is None:
+            return PlainTextResponse("There is no model of that name to take codes from.", status_code=404)
+        _, classes = data.titles().get(entry.card.dataset, ("", ()))
+        try:
+            content = await asyncio.to_thread(export.codes_parquet, entry.parts["codes"].path.parent, classes)
+        except DamagedFile as error:
+            return PlainTextResponse(f"{catalogue.public(str(error), models.root)}.", status_code=500)
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", entry.card.name)
+        headers = {"Content-Disposition": f'attachment; filename="{name}-codes.parquet"', "Cache-Control": "no-store"}
+        return Response(content, media_type="application/vnd.apache.parquet", headers=headers)
+
     async def health(request: Request) -> Response:
         """Whether the server answers, and how many atlas files it knows."""
         return JSONResponse({"status": "ok", "atlas_files": len(parts)})
@@ -83,6 +101,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         Route(f"{prefix}/{modules.address()}/{{name:str}}", module),
         Route(f"{prefix}/health", health),
         Route(f"{prefix}/onefile", one_file),
+        Route(f"{prefix}/codes", codes),
         *training_routes.routes(prefix, jobs.here(), visitors.shelf()),
         *lab_routes.routes(prefix, jobs.here()),
     ]

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "torchvision", "umap", "sklearn", "numba", "scipy", "plotly", "matplotlib", "safetensors"}
 LAYERS = [
-    {"explorer.files", "explorer.settings", "explorer.statistics"},
+    {"explorer.files", "explorer.settings", "explorer.statistics", "explorer.tables"},
     {"explorer.data", "explorer.models", "explorer.modules", "explorer.scoreboard", "explorer.frontier"},
     {"explorer.checkpoints", "explorer.training", "explorer.own_data"},
     {"explorer.latent", "explorer.projection", "explorer.loaded", "explorer.resume", "explorer.classifier"},

@@ -63,6 +63,13 @@ def test_another_distribution_shows_its_own_figures(many: Measurings) -> None:
     assert list(before["Ceiling"])[:6] == list(after["Ceiling"])[:6]
 
 
+def test_an_address_brings_back_what_was_chosen(many: Measurings) -> None:
+    page = open_page(**{"from": scoreboard.DISTRIBUTIONS["mixture"], "against": "Reconstruction"})
+    assert page.segmented_control[0].value == "mixture"
+    assert upward(page)[1] == "Reconstruction"
+    assert open_page(**{"from": "<b>", "against": "../x"}).segmented_control[0].value == "prior"
+
+
 @pytest.mark.parametrize("query", [{"left": "nobody"}, {"left": "../../etc", "right": "<b>"}])
 def test_an_address_that_names_nothing_shows_the_first_pair(many: Measurings, query: dict[str, str]) -> None:
     assert chosen(open_page(**query)) == ["mnist-ae-2", "mnist-vae-2"]

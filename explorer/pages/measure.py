@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SIDES = ("left", "right")
 GROUPS = ("Completeness", "Continuity", "Prior mismatch", "Price")
 STILL = {"displayModeBar": False}
+PARQUET = "application/vnd.apache.parquet"
 UNITS = {
     "recon": "How the images' errors are spread, in nats.",
     "kl": "How the images' KL is spread, in nats.",
@@ -214,8 +215,9 @@ def downloads(shown: Shown) -> None:
         record = {"models": [{"about": board.about, "figures": scoreboard.table([board])} for board in shown.boards]}
         st.download_button("JSON", json.dumps(record, indent=1), f"{stem}.json", "application/json")
         st.download_button("CSV", scoreboard.as_csv(shown.boards), f"{stem}.csv", "text/csv")
+        st.download_button("Parquet", lambda: scoreboard.as_parquet(shown.boards), f"{stem}.parquet", PARQUET)
         st.download_button(
-            "Report (HTML)",
+            "Report (HTML, 4.9 MB)",
             lambda: figures.report(shown.boards, shown.heads, shown.kinds),
             f"{stem}.html",
             "text/html",
@@ -232,7 +234,13 @@ def show(shown: Shown) -> None:
         "Ceiling: what real held-out images reach. Floor: the better of noise and shuffled pixels."
     )
     distribution = st.segmented_control(
-        "Sample from", list(DISTRIBUTIONS), default="prior", required=True, format_func=DISTRIBUTIONS.__getitem__
+        "Sample from",
+        list(DISTRIBUTIONS),
+        default="prior",
+        required=True,
+        format_func=DISTRIBUTIONS.__getitem__,
+        key="from",
+        bind="query-params",
     )
     for group in GROUPS:
         show_group(shown, group, str(distribution))
@@ -275,12 +283,12 @@ def show_frontier() -> None:
     st.header("What beta trades", anchor=False)
     settings = found.settings
     seeds = len({one.seed for one in found.points})
-    st.caption(
+    about = (
         f"MNIST, {'-'.join(map(str, settings['hidden']))}, {settings['epochs']} epochs, {seeds} seeds each, "
         f"{settings['samples']:,} samples. Beta 0 is an AE with noise in its code; a large one says nothing any more. "
-        "Orange: an AE of the same size. Numbers at points: beta. Bars: lowest and highest seed. "
-        "Click a point to see its model on the stage."
+        "Orange: an AE of the same size. Numbers at points: beta. Bars: lowest and highest seed."
     )
+    st.caption(f"{about} Click a point to see its model on the stage.")
     names = {key: scoreboard.title_of(key) for key in found.controls}
     left, right = st.columns(2)
     with left:
@@ -288,9 +296,20 @@ def show_frontier() -> None:
         visit(clickable(figures.rate_distortion(found), "rate against distortion"))
     with right:
         what = st.selectbox(
-            "Against beta", list(names), format_func=names.__getitem__, index=list(names).index("frechet/prior")
+            "Against beta",
+            list(names),
+            format_func=names.__getitem__,
+            index=list(names).index("frechet/prior"),
+            key="against",
+            bind="query-params",
         )
         visit(clickable(figures.against_beta(found, what, names[what]), "against beta"))
+    st.download_button(
+        "Both figures (HTML, 4.9 MB)",
+        lambda: figures.frontier_page(found, what, names[what], about),
+        "what-beta-trades.html",
+        "text/html",
+    )
 
 
 def clickable(figure: go.Figure, key: str) -> list[dict[str, Any]]:

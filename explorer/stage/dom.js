@@ -122,6 +122,12 @@ export function svg(tag, attributes) {
   return element;
 }
 
+/** An element of a drawing with these words in it. */
+export function withText(element, words) {
+  element.textContent = words;
+  return element;
+}
+
 /** A small drawing of one shape, stretched to whatever place the styles give it; screen readers pass it by. */
 export function svgShape(width, height, tag, attributes) {
   const drawing = svg('svg', { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' });

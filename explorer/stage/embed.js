@@ -12,7 +12,7 @@ export function makeEmbed({ base, query }) {
   const text = h('textarea', { readonly: true, rows: 4, spellcheck: 'false', 'aria-label': 'The frame as text', onfocus: () => text.select() });
   const copy = h('button', { type: 'button', onclick: copyIt }, 'Copy the frame');
   const write = () => { text.value = frameText(new URL(`?${query()}&embed=true`, base).href); };
-  const element = h('details', { class: 'take embed', ontoggle: write, onfocusin: write, onpointerenter: write },
+  const element = h('details', { class: 'embed', ontoggle: write, onfocusin: write, onpointerenter: write },
     h('summary', {}, 'Embed in a page'),
     h('p', {}, 'Paste this into the HTML of a page: the two models and this view, live. Its readers must be able to reach this server. Models that you trained or brought are yours alone: others see those that ship.'),
     text, copy);

@@ -9,6 +9,7 @@ import { makeLabMaterial } from './lab_material.js';
 import { RUN } from './lab_run.js';
 import { isDark } from './palette.js';
 import { makeQuery } from './query.js';
+import { makeCopyLink } from './share.js';
 
 const OWN = ['lab', 'embed', 'embed_options'];
 
@@ -20,7 +21,8 @@ export class Labs {
    */
   constructor(host, given, base) {
     Object.assign(this, { host, turn: 0, shown: null });
-    this.material = makeLabMaterial(given, base, makeQuery());
+    this.query = makeQuery();
+    this.material = makeLabMaterial(given, base, this.query);
     this.readTheme();
     this.build();
     const wanted = new URLSearchParams(location.search).get('lab') ?? labs[0].name;
@@ -31,12 +33,13 @@ export class Labs {
 
   build() {
     this.tabs = choice('Lab', labs.map(({ name, tab }) => ({ value: name, text: tab })), '', (name) => this.go(name));
+    this.copyLink = makeCopyLink({ settle: () => this.query.now() });
     this.title = h('h1');
     this.words = h('div', { class: 'prose' });
     this.problem = h('p', { role: 'alert', class: 'problem', hidden: true });
     this.place = h('section', { class: 'lab-place' });
     this.host.classList.add('labs');
-    this.host.replaceChildren(h('nav', { class: 'lab-tabs', 'aria-label': 'Labs' }, this.tabs.element), this.problem, this.title, this.words, this.place);
+    this.host.replaceChildren(h('nav', { class: 'lab-tabs', 'aria-label': 'Labs' }, this.tabs.element, this.copyLink.element), this.problem, this.title, this.words, this.place);
   }
 
   go(name) {
@@ -85,6 +88,7 @@ export class Labs {
 
   destroy() {
     this.turn++;
+    this.copyLink.stop();
     this.shown?.destroy?.();
     this.host.classList.remove('labs');
   }

@@ -9,6 +9,7 @@ import { answer } from './claims.js';
 import { h, setText } from './dom.js';
 import { makeMaterial } from './material.js';
 import { isDark } from './palette.js';
+import { makeCopyLink } from './share.js';
 import { pictures } from './pictures.js';
 import { Stage } from './stage.js';
 
@@ -68,7 +69,7 @@ export class Learn {
     this.picture = h('section', { class: 'scene-picture', 'aria-label': 'Picture' });
     const button = (text, action) => h('button', { type: 'button', onclick: action }, text);
     this.fullButton = button('Full screen', () => this.toggleFull());
-    this.copyButton = button('Copy link', () => this.copyLink());
+    this.copyLink = makeCopyLink({ settle: () => this.shown.forEach((one) => one.hold?.()) });
     this.back = button('', () => this.go(this.at - 1));
     this.next = button('', () => this.go(this.at + 1));
     this.dots = h('ol', { class: 'dots' }, ...this.scenes.map((scene, i) => h('li', {},
@@ -76,7 +77,7 @@ export class Learn {
     this.nav = h('nav', { class: 'scene-nav', 'aria-label': 'Scenes' }, this.back, this.dots, this.next);
     this.host.classList.add('learn');
     this.host.replaceChildren(
-      h('header', { class: 'learn-top' }, this.where, h('span', { class: 'buttons' }, this.fullButton, this.copyButton)),
+      h('header', { class: 'learn-top' }, this.where, h('span', { class: 'buttons' }, this.fullButton, this.copyLink.element)),
       h('div', { class: 'scene' },
         h('div', { class: 'scene-words' }, this.title, this.text, this.questionPlace, this.more, this.hints), this.picture),
       this.nav);
@@ -240,16 +241,6 @@ export class Learn {
     setText(this.fullButton, this.full ? 'Leave full screen' : 'Full screen');
   }
 
-  async copyLink() {
-    try {
-      await navigator.clipboard.writeText(location.href);
-      setText(this.copyButton, 'Copied');
-    } catch {
-      setText(this.copyButton, 'Copy it from the address bar');
-    }
-    setTimeout(() => setText(this.copyButton, 'Copy link'), 2000);
-  }
-
   readTheme() {
     this.dark = isDark(getComputedStyle(this.host).backgroundColor);
     this.host.dataset.theme = this.dark ? 'dark' : 'light';
@@ -262,6 +253,7 @@ export class Learn {
 
   destroy() {
     this.turn++;
+    this.copyLink.stop();
     for (const one of this.shown) one.destroy?.();
     this.host.removeEventListener('keydown', this.onKey);
     document.removeEventListener('fullscreenchange', this.onFull);

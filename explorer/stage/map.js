@@ -9,18 +9,19 @@
 import { h, svg } from './dom.js';
 import { badge, DotLayer, ellipseOf, extent, hatch, label, outline, rgbOf, ring, stroke, ticks } from './draw.js';
 import { listenTo } from './gestures.js';
+import { rounded, ZOOMS } from './state.js';
 
-const MARGIN = { left: 34, right: 8, top: 8, bottom: 20 };
+export const MARGIN = { left: 34, right: 8, top: 8, bottom: 20 };
 const TOUCH_PX = 7;
 const MARK_PX = 13;
 /** Standard deviations that hold 95 % of a Gaussian. */
 export const WITHIN_1D = 1.96, WITHIN_2D = 2.4477;
-const MAX_ZOOM = 60, MIN_ZOOM = 0.25;
 
 export class LatentMap {
   /**
    * @param {{name: string, hint: string, on: Record<string, Function>}} options  on: see gestures.js;
-   *     and on.seen() when it was drawn, perhaps another part of the plane than before
+   *     and on.seen() when it was drawn, perhaps another part of the plane than before; if there is one, on.zoomed(zoom)
+   *     after a gesture that zooms or pans: {scale, x, y}, null for all of the plane
    */
   constructor({ name, hint, on }) {
     this.behind = h('canvas', { 'aria-hidden': 'true' });
@@ -50,7 +51,7 @@ export class LatentMap {
   setView(view) {
     this.view = view;
     this.extent = { x: extent(view.x), y: extent(view.y) };
-    this.resetZoom();
+    this.showAll();
   }
 
   /** The same picture a moment later. It grows at once and shrinks slowly, so that one sees what moves. */
@@ -60,7 +61,7 @@ export class LatentMap {
     if (!before) return;
     const eased = ([oldLow, oldHigh], [low, high]) => [Math.min(low, oldLow + 0.2 * (low - oldLow)), Math.max(high, oldHigh + 0.2 * (high - oldHigh))];
     this.extent = { x: eased(before.x, this.extent.x), y: eased(before.y, this.extent.y) };
-    this.resetZoom();
+    this.showAll();
   }
 
   /** Change what is drawn: selectedClass, colours, labels, names, grid, field (see overlay.js). */
@@ -95,20 +96,34 @@ export class LatentMap {
 
   // --- plane and pixels -------------------------------------------------------------------------------------------
 
-  resetZoom() {
+  showAll() {
     this.zoom = { scale: 1, x: (this.extent.x[0] + this.extent.x[1]) / 2, y: (this.extent.y[0] + this.extent.y[1]) / 2 };
     this.draw();
+  }
+
+  /** @param {{scale: number, x: number, y: number}} zoom  x, y: the middle of what is seen, in the plane's units */
+  zoomTo({ scale, x, y }) {
+    this.zoom = { scale: rounded(scale), x: rounded(x), y: rounded(y) };
+    this.draw();
+  }
+
+  resetZoom() {
+    this.showAll();
+    this.on.zoomed?.(null);
   }
 
   zoomBy(factor, px = this.width / 2, py = this.height / 2) {
     if (!this.view) return;
     if (factor === 0) return this.resetZoom();
     const [x, y] = this.toPlane(px, py);
-    this.zoom.scale = Math.min(MAX_ZOOM, Math.max(MIN_ZOOM, this.zoom.scale * factor));
+    this.zoom.scale = Math.min(ZOOMS.most, Math.max(ZOOMS.least, this.zoom.scale * factor));
     const [nowX, nowY] = this.toPlane(px, py);
-    this.zoom.x += x - nowX;
-    this.zoom.y += y - nowY;
-    this.draw();
+    this.moveTo({ ...this.zoom, x: this.zoom.x + x - nowX, y: this.zoom.y + y - nowY });
+  }
+
+  /** The same map at another size, for a drawing elsewhere: what is seen of the plane does not depend on the size. */
+  sized(width, height) {
+    return Object.assign(Object.create(this), { width, height });
   }
 
   /** Where the probe is, for a zoom that keeps it in sight. */
@@ -385,9 +400,12 @@ export class LatentMap {
 
   panBy(dx, dy) {
     const [ux, uy] = this.unit();
-    this.zoom.x -= dx * ux;
-    this.zoom.y += dy * uy;
-    this.draw();
+    this.moveTo({ ...this.zoom, x: this.zoom.x - dx * ux, y: this.zoom.y + dy * uy });
+  }
+
+  moveTo(zoom) {
+    this.zoomTo(zoom);
+    this.on.zoomed?.(this.zoom);
   }
 
   /** "a" or "b" if that mark of the walk is under the pointer. */

@@ -96,10 +96,11 @@ export function makeOverlay({ slices, base, datasets, panels }) {
   /** The field of what a map shows: one that was kept, or a new one. */
   function fieldOf({ side, atlas, view, base: code, map }) {
     const sight = map.sight(), cells = cellsOf(sight, Boolean(view.lanes));
-    const plane = view.toCode(0, 0, code).map((value) => Math.round(value * 1e4));
+    // The plane by rounded numbers: from whichever code it is reached, and from the address, it is the same to the last pixel.
+    const plane = view.toCode(0, 0, code).map((value) => Math.round(value * 1e4) / 1e4);
     const place = [sight.left, sight.right, sight.bottom, sight.top].map((value) => value.toPrecision(7));
     const key = [side, atlas.model.name, state.layer, ...view.names, ...cells, ...place, ...plane].join();
-    const field = kept.get(key) ?? makeField(sight, cells, LAYERS[state.layer].work(atlas, view, code, judges.get(state.data)));
+    const field = kept.get(key) ?? makeField(sight, cells, LAYERS[state.layer].work(atlas, view, plane, judges.get(state.data)));
     kept.delete(key);
     kept.set(key, field);
     if (kept.size > KEPT) kept.delete(kept.keys().next().value);

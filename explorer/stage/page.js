@@ -27,21 +27,25 @@ export function isEmbedded() {
 
 /**
  * Keeps the state in the page's address, without a rerun and not more often than browsers allow.
- * @returns {{query: string, write: (state: any) => void, stop: () => void}} query: what the address asked for
+ * @returns {{query: string, write: (state: any) => void, now: (state: any) => void, hasLink: boolean, stop: () => void}}
+ *     query: what the address asked for; now: write at once; hasLink: whether the page's address is a link to the view
  */
 export function makeAddress(catalogue) {
   let timer = 0;
 
+  function now(state) {
+    clearTimeout(timer);
+    const query = writeState(location.search, state, catalogue);
+    try {
+      history.replaceState(history.state, '', `${location.pathname}${query ? `?${query}` : ''}${location.hash}`);
+    } catch {
+      // A page that is no one's, such as a file in a frame, has no say over its address: the view goes on without.
+    }
+  }
+
   function write(state) {
     clearTimeout(timer);
-    timer = setTimeout(() => {
-      const query = writeState(location.search, state, catalogue);
-      try {
-        history.replaceState(history.state, '', `${location.pathname}${query ? `?${query}` : ''}${location.hash}`);
-      } catch {
-        // A page that is no one's, such as a file in a frame, has no say over its address: the view goes on without.
-      }
-    }, ADDRESS_DELAY_MS);
+    timer = setTimeout(() => now(state), ADDRESS_DELAY_MS);
   }
-  return { query: location.search, write, stop: () => clearTimeout(timer) };
+  return { query: location.search, write, now, hasLink: true, stop: () => clearTimeout(timer) };
 }

@@ -15,7 +15,8 @@ export class Panel {
    * @param {{side: 'left'|'right', on: Record<string, Function>}} options
    *   on.model(name), on.axes(places), on.code(z, options), on.pick(index), on.mark(key, z), on.end(key),
    *   on.reset(), on.mean(), on.random(), on.problem(text), on.beforePress(), on.undoPress(),
-   *   on.seen() when the map may show another part of the plane; on.moved(), if given, when the probe was put on a code
+   *   on.seen() when the map may show another part of the plane; on.zoomed(zoom), if there is one, after a gesture;
+   *   on.moved(), if there is one, when the probe was put on a code
    */
   constructor({ side, on }) {
     this.side = side;
@@ -199,6 +200,7 @@ export class Panel {
       moveMark: (key, x, y) => this.on.mark(key, this.view.toCode(x, y, this.markCode(key))),
       key: (event) => this.keyed(event),
       seen: () => this.on.seen(),
+      zoomed: (zoom) => this.on.zoomed?.(zoom),
     };
   }
 

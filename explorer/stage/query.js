@@ -6,10 +6,11 @@ const ADDRESS_DELAY_MS = 150;
 export function makeQuery() {
   let waiting = {}, timer = 0;
   const write = () => {
+    clearTimeout(timer);
     const query = new URLSearchParams(location.search);
     for (const [key, value] of Object.entries(waiting)) value === null || value === '' ? query.delete(key) : query.set(key, String(value));
     waiting = {};
-    history.replaceState(history.state, '', `${location.pathname}${query.size ? `?${query}` : ''}${location.hash}`);
+    history.replaceState(history.state, '', `${location.pathname}${query.size ? `?${query.toString().replaceAll('%2C', ',')}` : ''}${location.hash}`);
   };
   return {
     /** A choice out of some, the first one if the address has none or another. */
@@ -28,5 +29,7 @@ export function makeQuery() {
       clearTimeout(timer);
       timer = setTimeout(write, ADDRESS_DELAY_MS);
     },
+    /** Write what waits, at once. */
+    now: write,
   };
 }

@@ -3,7 +3,7 @@
 import { h, paint, pictureCanvas, strip } from './dom.js';
 import { draws, fromMixture } from './random.js';
 
-const COUNT = 10;
+export const COUNT = 10;
 
 /**
  * @param {{slices: any, onSeed: (seed: number) => void, onPick: (side: string, z: Float64Array) => void,
@@ -57,7 +57,7 @@ function explain(why, models, dimensions, onMoreDimensions) {
 }
 
 /** The distributions a model is sampled from. What an AE lacks is a known one, so it is shown with and without help. */
-function distributions({ side, kind, atlas }) {
+export function distributions({ side, kind, atlas }) {
   const prior = { side, kind, atlas, from: 'N(0, I)', fitted: false, code: ({ eps }) => eps };
   const mixture = { side, kind, atlas, from: atlas.mixture.weights.length > 1 ? 'a mixture fitted to its codes' : 'a Gaussian fitted to its codes', fitted: true, code: (draw) => fromMixture(atlas, draw) };
   return atlas.model.model === 'ae' ? [prior, mixture] : [prior];

@@ -9,7 +9,7 @@ const BUDGET_MS = 5;
  * Tasks by key; a task of the same key replaces the old one. A task does one small step and says whether there is more;
  * after is called before the next frame for what was done since the last.
  * @returns {{run: (key: string, step: () => boolean, after?: () => void) => void, stop: (key: string) => void,
- *            stopAll: () => void}}
+ *            stopAll: () => void, idle: () => Promise<void>}}  idle: when nothing is left to do, and it is shown
  */
 export function makeSlices() {
   const tasks = new Map();
@@ -56,6 +56,9 @@ export function makeSlices() {
       next();
     },
     stop,
+    async idle() {
+      while (tasks.size || frame) await new Promise((done) => setTimeout(done, BUDGET_MS));
+    },
     stopAll() {
       tasks.clear();
       touched.clear();

@@ -18,13 +18,21 @@ import { classColours, isDark } from './palette.js';
 import { Panel } from './panel.js';
 import { makeSamples } from './samples.js';
 import { makeSlices } from './slices.js';
-import { defaultPair, dialPair, dimensionsOf, FRESH, modelsFor, onDial, pairFor, readState, writeState } from './state.js';
+import { defaultPair, dialPair, dimensionsOf, FRESH, modelsFor, onDial, pairFor, readState, rounded, UNZOOMED, writeState } from './state.js';
 import { makeBridge, makeLegend, makeSwitches } from './switches.js';
+import { makeTake } from './take.js';
 import { makeWalk } from './walk.js';
 import { makeWords } from './words.js';
 
 const SIDES = ['left', 'right'];
 const WAY_POINTS = 33;
+const ZOOM_OF = { left: 'zoom', right: 'zoomr' };
+const NEW_PLANE = ['left', 'right', 'view', 'axes', 'behind'];
+
+/** A code by the numbers that the address keeps. */
+function kept(z) {
+  return Float64Array.from(z, rounded);
+}
 
 export class Stage {
   /**
@@ -73,7 +81,7 @@ export class Stage {
       slices: this.slices,
       onKind: (walk) => this.change({ walk }),
       onEnd: (key, from) => this.setEnd(key, from),
-      onPlace: (codes) => this.place(codes),
+      onPlace: (codes, t) => this.place(codes, t),
     });
     this.inspect = makeInspect({ onImage: (image) => this.change({ image }) });
     this.switches = makeSwitches(this.catalogue, {
@@ -87,7 +95,8 @@ export class Stage {
     });
     this.dial = makeDial({ catalogue: this.catalogue, base: this.base, onTurn: (model) => this.turn(model) });
     const taken = { base: this.base, query: () => this.pairAndView() };
-    this.takeAlong = this.catalogue.start || isEmbedded() ? [] : [makeDownload(taken), makeEmbed(taken)];
+    const fromServer = this.catalogue.start ? [] : [makeDownload(taken).element, makeEmbed(taken).element];
+    this.take = isEmbedded() ? null : makeTake({ stage: this, base: this.base, fromServer });
     this.bridge = makeBridge({ onLink: () => this.toggleLink(), onPin: () => this.setPinned(this.state.z === null) });
     this.legend = makeLegend({ onClass: (chosen) => this.change({ class: chosen }) });
     this.spoken = h('p', { class: 'only-spoken', 'aria-live': 'polite' });
@@ -97,7 +106,7 @@ export class Stage {
       this.switches.element, this.dial.element, this.overlay.element, this.ellipses.element, this.notices.element,
       h('div', { class: 'panels' }, this.panels.left.element, this.bridge.element, this.panels.right.element),
       h('div', { class: 'blocks' }, this.samples.element, this.walk.element, this.inspect.element),
-      ...this.takeAlong.map(({ element }) => element), makeWords(), this.spoken);
+      ...(this.take ? [this.take.element] : []), makeWords(), this.spoken);
   }
 
   panelEvents(side) {
@@ -108,7 +117,7 @@ export class Stage {
         if (options.pin || this.state.z === null) this.setCode(side, z, options);
       },
       pick: (image) => this.pick(image),
-      beforePress: () => { this.before = { z: this.state.z, zr: this.state.zr, image: this.state.image }; },
+      beforePress: () => { this.before = { z: this.state.z, zr: this.state.zr, t: this.state.t, image: this.state.image }; },
       undoPress: () => this.undoPress(),
       mark: (key, z) => this.moveEnd(side, key, z),
       end: (key) => this.setEnd(key, 'probe'),
@@ -118,6 +127,10 @@ export class Stage {
       problem: (text) => this.notices.say(text, { brief: true }),
       seen: () => this.overlay.soon(),
       moved: () => this.onProbe(),
+      zoomed: (zoom) => {
+        this.state[ZOOM_OF[side]] = zoom;
+        this.address.write(this.state);
+      },
     };
   }
 
@@ -155,7 +168,7 @@ export class Stage {
   async turn(model) {
     const { right } = this.panels, turn = ++this.loads;
     if (!right.atlas) return this.change({ right: model.name });
-    this.state.right = model.name;
+    Object.assign(this.state, { right: model.name, zoomr: null, t: null });
     this.address.write(this.state);
     this.showSwitches();
     try {
@@ -174,7 +187,7 @@ export class Stage {
   /** What is held by an image stays with it; any other code goes where as many codes lie below it, in each dimension. */
   showTurned(atlas) {
     const { left, right } = this.panels, { zr } = this.state;
-    const before = right.atlas, moved = (z) => link(before, atlas, z), picked = this.pickedImage();
+    const before = right.atlas, moved = (z) => kept(link(before, atlas, z)), picked = this.pickedImage();
     for (const key of ['a', 'b']) {
       const { codes } = this.state[key];
       if (codes) this.state[key] = { codes: [codes[0], moved(codes[1])] };
@@ -194,12 +207,15 @@ export class Stage {
   showBlocks() {
     this.panels.right.showNearest(this.panels.right.nearestIndex);
     this.walk.showModels(this.described());
+    this.take?.showModels();
     this.show(['seed', 'image', 'a', 'b']);
   }
 
   /** Change the state, show what follows from it, and keep it in the address. */
   change(patch) {
     Object.assign(this.state, patch);
+    if (['a', 'b', 'walk'].some((key) => key in patch)) this.state.t = null; // the probe stays, the way does not
+    if (NEW_PLANE.some((key) => key in patch)) Object.assign(this.state, UNZOOMED);
     if ('left' in patch || 'right' in patch) this.state.image = Math.min(this.state.image, ...this.models().map(({ n }) => n - 1));
     this.address.write(this.state);
     if ('left' in patch || 'right' in patch) this.load();
@@ -240,6 +256,7 @@ export class Stage {
     });
     this.walk.stop();
     this.walk.showModels(this.described());
+    this.take?.showModels();
     this.restoreProbe();
     this.showAccents();
     this.show(['view', 'axes', 'class', 'behind', 'layer', 'ellipses', 'seed', 'image', 'a', 'b', 'walk', 'link']);
@@ -253,11 +270,15 @@ export class Stage {
     this.show(['image']);
   }
 
-  /** The probe as the state has it: pinned at a code, or at the median of every dimension. */
+  /** The probe as the state has it: on the walk, pinned at a code, or at the median of every dimension. */
   restoreProbe() {
-    const { left, right } = this.panels;
-    left.z = this.state.z ?? codeAtQuantile(left.atlas, 0.5);
-    right.z = this.state.zr ?? (this.linked() ? link(left.atlas, right.atlas, left.z) : codeAtQuantile(right.atlas, 0.5));
+    const { left, right } = this.panels, { state } = this;
+    if (state.t !== null) {
+      this.showWalk();
+      [state.z, state.zr] = this.walk.codesAt(state.t).map(kept);
+    }
+    left.z = state.z ?? codeAtQuantile(left.atlas, 0.5);
+    right.z = state.zr ?? (this.linked() ? this.partner(left, right) : codeAtQuantile(right.atlas, 0.5));
     for (const panel of [left, right]) panel.base = panel.z;
     this.overlay.soon();
   }
@@ -277,7 +298,7 @@ export class Stage {
     this.showSwitches();
     if (!left.atlas || !right.atlas) return;
     const moved = any('view', 'axes', 'behind');
-    if (moved) for (const panel of panels) panel.setView(this.state.view, this.state.axes, this.state.behind === 'grid');
+    if (moved) for (const panel of panels) this.showPlane(panel);
     if (moved || any('class')) this.showClasses(panels);
     if (moved || any('link')) this.showProbe(panels);
     if (any('seed')) this.samples.show(this.described(), this.state.seed, dimensionsOf(this.catalogue, this.state.data));
@@ -288,6 +309,12 @@ export class Stage {
     if (moved) this.grids.show(panels, this.state.behind === 'grid');
     if (moved || any('layer')) this.overlay.show(this.state);
     if (moved || any('ellipses', 'class', 'image')) this.showEllipses();
+  }
+
+  showPlane(panel) {
+    const { view, axes, behind, [ZOOM_OF[panel.side]]: zoom } = this.state;
+    panel.setView(view, axes, behind === 'grid');
+    if (zoom) panel.map.zoomTo(zoom);
   }
 
   showSwitches() {
@@ -320,9 +347,10 @@ export class Stage {
   setCode(side, z, { pin, spoken = false }) {
     this.walk.stop();
     this.notices.settle();
-    const panel = this.panels[side], other = this.panels[side === 'left' ? 'right' : 'left'];
-    panel.setCode(z);
-    if (this.linked()) other.setCode(this.settle(other, link(panel.atlas, other.atlas, z)));
+    const panel = this.panels[side], other = this.panels[side === 'left' ? 'right' : 'left'], asKept = (code) => (pin ? kept(code) : code);
+    this.state.t = null;
+    panel.setCode(asKept(z));
+    if (this.linked()) other.setCode(asKept(this.settle(other, link(panel.atlas, other.atlas, panel.z))));
     if (pin) this.setPinned(true);
     if (spoken) this.speak();
   }
@@ -332,10 +360,11 @@ export class Stage {
     return view.snaps ? codeOf(atlas, nearestCode(atlas, z).index) : z;
   }
 
-  /** Both probes at once: a walk goes through each model on its own path. */
-  place([left, right]) {
-    this.panels.left.setCode(left);
-    this.panels.right.setCode(right);
+  /** Both probes at once: a walk, of which this is the place t, goes through each model on its own path. */
+  place([left, right], t = null) {
+    this.panels.left.setCode(kept(left));
+    this.panels.right.setCode(kept(right));
+    this.state.t = t;
     this.setPinned(true);
   }
 
@@ -356,7 +385,8 @@ export class Stage {
   setPinned(pinned) {
     const { left, right } = this.panels;
     if (!left.z) return;
-    if (pinned) for (const panel of [left, right]) panel.base = panel.z;
+    if (pinned) for (const panel of [left, right]) this.keepCode(panel);
+    else this.state.t = null;
     this.overlay.soon();
     Object.assign(this.state, { z: pinned ? left.z : null, zr: pinned && !this.isLink(left, right) ? right.z : null });
     this.showPin();
@@ -365,14 +395,35 @@ export class Stage {
     if (pinned && this.state.behind === 'grid' && this.state.d > 2) this.grids.soon();
   }
 
-  /** Whether the right probe is where the link would put it. */
+  /** A held probe stands where the address says: what others see from it is the same to the last pixel. */
+  keepCode(panel) {
+    const z = kept(panel.z);
+    if (z.some((value, i) => value !== panel.z[i])) panel.setCode(z);
+    panel.base = panel.z;
+  }
+
+  /** Where the link puts the right probe. */
+  partner(left, right) {
+    const z = link(left.atlas, right.atlas, left.z);
+    return this.state.z ? kept(z) : z;
+  }
+
   isLink(left, right) {
-    return link(left.atlas, right.atlas, left.z).every((value, i) => Math.abs(value - right.z[i]) < 1e-9 * (1 + Math.abs(value)));
+    return kept(link(left.atlas, right.atlas, left.z)).every((value, i) => value === right.z[i]);
+  }
+
+  /** Have the view in the address now, the probe held where it is: what follows the pointer could not be shared. */
+  hold() {
+    if (!this.panels?.right.atlas) return;
+    this.walk.stop();
+    if (this.state.z === null) this.setPinned(true);
+    this.address.now(this.state);
   }
 
   showPin() {
     const pinned = this.state.z !== null;
     this.bridge.show({ linked: this.linked(), pinned });
+    this.walk.standAt(this.state.t);
     for (const { map } of Object.values(this.panels)) map?.setMarks({ pinned });
   }
 
@@ -418,14 +469,14 @@ export class Stage {
 
   setEnd(key, from) {
     const { left, right } = this.panels;
-    this.change({ [key]: from === 'image' ? { image: this.state.image } : { codes: [left.z, right.z] } });
+    this.change({ [key]: from === 'image' ? { image: this.state.image } : { codes: [left.z, right.z].map(kept) } });
   }
 
   moveEnd(side, key, z) {
     const codes = this.endCodes(key);
     const [mine, other] = side === 'left' ? [0, 1] : [1, 0];
-    codes[mine] = z;
-    if (this.linked()) codes[other] = link(this.panels[SIDES[mine]].atlas, this.panels[SIDES[other]].atlas, z);
+    codes[mine] = kept(z);
+    if (this.linked()) codes[other] = kept(link(this.panels[SIDES[mine]].atlas, this.panels[SIDES[other]].atlas, codes[mine]));
     this.change({ [key]: { codes } });
   }
 
@@ -478,6 +529,7 @@ export class Stage {
     this.slices.stopAll();
     this.overlay?.stop();
     this.address.stop();
+    this.take?.stop();
     this.grids?.stop();
     Object.values(this.panels ?? {}).forEach((panel) => panel.destroy());
   }

@@ -4,7 +4,9 @@
  * data, d, view, left, right, link, behind, layer, ellipses, walk: names. class: a class's number or null. seed: of the samples.
  * axes: two places in the order of activity, from 0. image: number of the image looked at. a, b: ends of the walk,
  * {image} or {codes: [left, right]}. z: the pinned code of the left model, null when the probe follows the pointer;
- * zr: that of the right model where it is not the one that the link gives.
+ * zr: that of the right model where it is not the one that the link gives. t: where the walk stands, in [0, 1], null when
+ * the probe is elsewhere; then z and zr follow from it. zoom, zoomr: what part of the left and the right map is seen,
+ * {scale, x, y} with x, y of the middle in the plane's units; null is all of it.
  */
 
 export const CHOICES = {
@@ -20,7 +22,18 @@ export const CHOICES = {
 };
 
 /** What holds codes. They mean nothing in another model: there the probe and the walk start anew. */
-export const FRESH = { z: null, zr: null, a: { image: 0 }, b: { image: 1 } };
+export const FRESH = { z: null, zr: null, t: null, a: { image: 0 }, b: { image: 1 } };
+
+/** All of both maps is seen, as it is after they show another plane. */
+export const UNZOOMED = { zoom: null, zoomr: null };
+
+/** The range of a map's zoom. */
+export const ZOOMS = { least: 0.25, most: 60 };
+
+/** A number as the address keeps it. What is to look the same from the address is shown by these numbers. */
+export function rounded(value) {
+  return Number(value.toPrecision(7));
+}
 
 /** Models of one data set and number of dimensions. */
 export function modelsFor(catalogue, data, d) {
@@ -85,7 +98,7 @@ export function defaults(catalogue) {
   const [d] = dimensionsOf(catalogue, data);
   return {
     data, d, ...defaultPair(catalogue, data, d), view: 'raw', link: 'quantile', behind: 'nothing', layer: 'none', ellipses: 'off',
-    walk: 'line', class: null, seed: 0, axes: [0, 1], image: 0, ...FRESH,
+    walk: 'line', class: null, seed: 0, axes: [0, 1], image: 0, ...FRESH, ...UNZOOMED,
   };
 }
 
@@ -128,6 +141,8 @@ export function readState(search, catalogue) {
   take('z', code, `${state.d} finite numbers with commas`);
   take('zr', code, `${state.d} finite numbers with commas`);
   take('axes', (text) => parseAxes(text, state.d), `two different numbers from 1 to ${state.d}, such as 1,2`);
+  take('t', (text) => numberIn(text, 0, 1), 'a number from 0 to 1');
+  for (const key of ['zoom', 'zoomr']) take(key, parseZoom, `a scale from ${ZOOMS.least} to ${ZOOMS.most} and the place of the middle, such as 2,0.5,-1`);
   for (const key of ['a', 'b']) take(key, (text) => parseEnd(text, n, state.d), `i and an image's number from 0 to ${n - 1}, or two codes`);
   return { state, problems };
 }
@@ -137,8 +152,9 @@ export function writeState(search, state, catalogue) {
   const query = new URLSearchParams(search);
   const plain = { ...defaults(catalogue), ...defaultPair(catalogue, state.data, state.d) };
   plain.d = dimensionsOf(catalogue, state.data)[0];
+  const kept = state.t === null ? state : { ...state, z: null, zr: null };
   for (const key of Object.keys(plain)) {
-    const text = asText(state[key], key);
+    const text = asText(kept[key], key);
     if (text === asText(plain[key], key)) query.delete(key);
     else query.set(key, text);
   }
@@ -150,13 +166,23 @@ function asText(value, key) {
   if (value === null) return '';
   if (key === 'axes') return value.map((place) => place + 1).join(',');
   if (key === 'z' || key === 'zr') return codeText(value);
+  if (key === 'zoom' || key === 'zoomr') return codeText([value.scale, value.x, value.y]);
   if (key === 'a' || key === 'b') return 'image' in value ? `i${value.image}` : value.codes.map(codeText).join(';');
   return String(value);
 }
 
-/** Seven digits hold a float32. */
 function codeText(z) {
-  return Array.from(z, (value) => Number(value.toPrecision(7))).join(',');
+  return Array.from(z, rounded).join(',');
+}
+
+function numberIn(text, low, high) {
+  const value = text.trim() === '' ? NaN : Number(text);
+  return value >= low && value <= high ? value : undefined;
+}
+
+function parseZoom(text) {
+  const values = parseCode(text, 3), [scale, x, y] = values ?? [];
+  return scale >= ZOOMS.least && scale <= ZOOMS.most ? { scale, x, y } : undefined;
 }
 
 function parseCode(text, d) {

@@ -9,7 +9,8 @@ const SECONDS = 4;
 
 /**
  * @param {{slices: any, onKind: (kind: string) => void, onEnd: (key: 'a'|'b', from: 'probe'|'image') => void,
- *          onPlace: (codes: Float64Array[]) => void}} options  onPlace: put the probes on these codes, left and right
+ *          onPlace: (codes: Float64Array[], t: number) => void}} options  onPlace: put the probes on these codes, left and
+ *     right, which are at t of the way
  */
 export function makeWalk({ slices, onKind, onEnd, onPlace }) {
   const rows = h('div', { class: 'rows' });
@@ -22,8 +23,9 @@ export function makeWalk({ slices, onKind, onEnd, onPlace }) {
     h('header', {}, h('h2', {}, 'Walk from A to B'), kinds.element, play),
     rows, norms, h('p', { class: 'tools' }, ends, h('span', { class: 'about' }, 'or drag A and B on a map')));
 
-  let models = [], ways = [], kind = 'line', cursor = 0, playing = 0;
+  let models = [], ways = [], kind = 'line', cursor = 0, playing = 0, stands = null;
   const at = (side, t) => pathPoint(ways[side][0], ways[side][1], t, kind);
+  const codesAt = (t) => [at(0, t), at(1, t)];
 
   /** Both models' rows; called when a model changes. */
   function showModels(newModels) {
@@ -31,6 +33,7 @@ export function makeWalk({ slices, onKind, onEnd, onPlace }) {
     rows.replaceChildren(...models.map(({ kind: name, atlas, canvases }) =>
       h('div', { class: `row ${atlas.model.model}` }, h('span', { class: 'row-name' }, h('b', {}, name)),
         strip('eleven', canvases, (i) => place(i / (FRAMES - 1))))));
+    showPlace();
   }
 
   /** New ends or another kind of path. ways: [[a, b] of the left model, [a, b] of the right]. */
@@ -57,7 +60,19 @@ export function makeWalk({ slices, onKind, onEnd, onPlace }) {
 
   function place(t) {
     stop();
-    onPlace([at(0, t), at(1, t)]);
+    onPlace(codesAt(t), t);
+  }
+
+  /** Where the probes stand on the way, in [0, 1]; null when they are elsewhere. */
+  function standAt(t) {
+    if (t === stands) return;
+    stands = t;
+    showPlace();
+  }
+
+  function showPlace() {
+    const here = stands === null ? -1 : Math.round(stands * (FRAMES - 1));
+    for (const { canvases } of models) canvases.forEach((canvas, i) => canvas.parentElement.setAttribute('aria-current', String(i === here)));
   }
 
   function stop() {
@@ -68,18 +83,18 @@ export function makeWalk({ slices, onKind, onEnd, onPlace }) {
 
   play.addEventListener('click', () => {
     if (playing) return stop();
-    const start = performance.now();
+    const from = stands !== null && stands < 1 ? stands : 0, start = performance.now() - 1000 * SECONDS * from;
     setText(play, '■ Stop');
     const frame = (now) => {
-      const t = Math.min(1, Math.max(0, (now - start) / 1000 / SECONDS));
-      onPlace([at(0, t), at(1, t)]);
+      const t = Math.round(1000 * Math.min(1, Math.max(0, (now - start) / 1000 / SECONDS))) / 1000;
+      onPlace(codesAt(t), t);
       if (t < 1) playing = requestAnimationFrame(frame);
       else stop();
     };
     playing = requestAnimationFrame(frame);
   });
 
-  return { element, showModels, showPath, stop };
+  return { element, showModels, showPath, standAt, codesAt, stop };
 }
 
 function makeFrames({ kind, atlas }) {

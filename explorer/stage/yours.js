@@ -14,6 +14,7 @@ import { makePad } from './pad.js';
 import { isDark } from './palette.js';
 import { makeQuery } from './query.js';
 import { makeReply } from './reply.js';
+import { makeCopyLink } from './share.js';
 import { makeSlices } from './slices.js';
 import { makeSource } from './source.js';
 import { dataSetsOf, defaultPair, dimensionsOf, modelsFor } from './state.js';
@@ -42,7 +43,8 @@ export class Yours {
     this.load();
   }
 
-  /** data, d; image: the number of the held-out image that is shown, null for one's own. source: its grey pixels. */
+  /** data, d; image: the number of the held-out image that is shown, null for one's own, which no address holds. source: its
+   * grey pixels. steps, in the address: those that are on for a held-out image. */
   readAddress() {
     const { query, catalogue } = this, problems = [];
     const take = (key, known) => {
@@ -53,6 +55,9 @@ export class Yours {
     const data = take('data', dataSetsOf(catalogue)), d = take('d', dimensionsOf(catalogue, data));
     const n = modelsFor(catalogue, data, d)[0].n, text = query.text('image'), image = /^\d+$/.test(text) && Number(text) < n ? Number(text) : 0;
     if (text && text !== String(image)) problems.push(`Unknown image in the address: “${text.slice(0, 40)}”. Right would be: 0 to ${n - 1}.`);
+    const steps = query.text('steps').split(',').filter(Boolean), unknown = steps.find((name) => !(name in OFF));
+    if (unknown) problems.push(`Unknown steps in the address: “${unknown.slice(0, 40)}”. Right would be some of: ${Object.keys(OFF).join(', ')}.`);
+    this.firstSteps = Object.fromEntries(Object.keys(OFF).map((name) => [name, !unknown && steps.includes(name)]));
     this.state = { data, d, kind: 'held', image, source: null };
     this.firstProblem = problems.join(' ');
   }
@@ -67,7 +72,9 @@ export class Yours {
     this.source = makeSource({ place: host, onPicture: (picture) => this.brought(picture), onProblem: (text) => this.say(text) });
     this.problem = h('p', { role: 'alert', class: 'problem', hidden: true });
     this.notes = h('p', { class: 'about' });
-    this.steps = makeSteps({ onChange: () => this.answer() });
+    this.steps = makeSteps({ onChange: () => { this.writeImage(); this.answer(); } });
+    this.steps.choose(this.firstSteps);
+    this.copyLink = makeCopyLink({ settle: () => this.query.now(), about: () => (this.state.kind === 'held' ? '' : 'Your own image is not in it: it stays in this browser.') });
     this.reading = h('p', { class: 'reading' });
     this.spoken = h('p', { class: 'only-spoken', role: 'status' });
     this.replies = KINDS.map((kind) => makeReply({ kind, slices: this.slices, onPick: (index) => this.take(index) }));
@@ -79,7 +86,7 @@ export class Yours {
     host.classList.add('yours', 'labs');
     host.replaceChildren(
       h('header', { class: 'top' }, h('h1', {}, 'Your image in both models'), h('p', {}, 'Draw, or bring a picture. Both models encode and decode it here, in your browser.')),
-      this.switches,
+      h('div', { class: 'switches' }, this.switches, this.copyLink.element),
       h('div', { class: 'yours-grid' },
         h('section', { class: 'yours-image', 'aria-label': 'Your image' },
           h('h2', {}, 'Draw'), this.pad.element, h('p', { class: 'about' }, 'Or take a held-out image and change it:'), this.presets,
@@ -115,7 +122,9 @@ export class Yours {
     const data = patch.data ?? this.state.data, all = dimensionsOf(this.catalogue, data), wanted = patch.d ?? this.state.d;
     const isHeld = this.state.kind === 'held' && data !== this.state.data;
     Object.assign(this.state, { data, d: all.includes(wanted) ? wanted : all[0], ...(isHeld ? { image: 0, source: null } : {}) });
-    this.query.set({ data, d: this.state.d, image: this.state.image });
+    if (isHeld) this.steps.choose(OFF);
+    this.query.set({ data, d: this.state.d });
+    this.writeImage();
     this.load();
   }
 
@@ -158,7 +167,7 @@ export class Yours {
     const preparing = this.search.prepare();
     this.slices.run('nearest', () => !preparing.next().done, () => { this.searchable = !Number.isNaN(this.search.usual()); this.soon(); });
     this.showPresets();
-    if (this.state.kind === 'held') this.take(this.state.image);
+    if (this.state.kind === 'held') this.take(this.state.image, { ...this.steps.wanted });
     else this.answer();
   }
 
@@ -178,10 +187,10 @@ export class Yours {
 
   // --- the image --------------------------------------------------------------------------------------------------
 
-  /** A held-out image, as its data set has it. */
-  take(index) {
+  /** A held-out image, as its data set has it unless steps are asked for. */
+  take(index, steps = OFF) {
     this.pad.set(Float64Array.from(this.bytesOf(index), (byte) => byte / 255));
-    this.use('held', { data: this.pad.x, width: SIDE, height: SIDE }, OFF, index);
+    this.use('held', { data: this.pad.x, width: SIDE, height: SIDE }, steps, index);
     setText(this.notes, `Test image ${index}, ${this.classes[this.atlas.labels[index]]}, as the data set has it.`);
   }
 
@@ -202,9 +211,14 @@ export class Yours {
   use(kind, source, steps, image) {
     Object.assign(this.state, { kind, source, image });
     this.steps.choose(steps);
-    this.query.set({ image });
+    this.writeImage();
     this.say('');
     this.answer();
+  }
+
+  writeImage() {
+    const { kind, image } = this.state, on = Object.keys(OFF).filter((name) => kind === 'held' && this.steps.wanted[name]);
+    this.query.set({ image, steps: on.join(',') });
   }
 
   // --- the answer -------------------------------------------------------------------------------------------------
@@ -290,6 +304,7 @@ export class Yours {
   destroy() {
     this.loads++;
     clearTimeout(this.resting);
+    this.copyLink?.stop();
     this.slices.stopAll();
     this.source?.destroy();
     this.replies?.forEach((reply) => reply.destroy());

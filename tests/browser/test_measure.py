@@ -44,6 +44,9 @@ def file_of_a_pair(shipped: Path, tmp_path: Path) -> Path:
 def test_the_shipped_figures_are_there_at_once_and_can_be_taken_along(server: str, page: Page, tmp_path: Path) -> None:
     page.goto(f"{server}/measure?left=mnist-ae-16&right=mnist-vae-16")
     expect(page.get_by_text("Sampled from N(0, I), the VAE comes nearer to real images")).to_be_visible(timeout=SLOW)
+    page.get_by_text("a uniform box around its codes", exact=True).click()
+    expect(page.get_by_text("Completeness: sampled from a uniform box")).to_be_visible(timeout=SLOW)
+    expect(page).to_have_url(re.compile(r"from=a\+uniform\+box"))
     with page.expect_download() as download:
         page.get_by_role("button", name="JSON").click()
     download.value.save_as(tmp_path / "figures.json")
