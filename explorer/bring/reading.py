@@ -125,7 +125,8 @@ def from_files(entries: Sequence[Entry], choices: Choices, notes: Notes, tell: T
             raise ValueError(f"{tables[0][0].name} and {tables[1][0].name} are two tables: choose one of them")
         if tables:
             return from_table(*tables[0], choices, notes, tell)
-    found = pictures.read(entries, notes, tell=tell)
+    in_order = sorted(entries, key=lambda entry: entry.name)  # so that the same images make the same data set
+    found = pictures.read(in_order, notes, tell=tell)
     if len({*found.folders}) == 1:
         notes.say("The images do not lie in a folder for each class.")
     elif "" in found.folders:

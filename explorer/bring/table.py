@@ -53,9 +53,6 @@ def read(content: bytes, name: str, notes: Notes, *, label: str | None, tell: Te
     """The table in a CSV. label: as in Choices. Raises ValueError, with the line where there is one."""
     csv.field_size_limit(100_000)
     encoding = encoding_of(content, name, notes)
-    head = [row for _, row in zip(range(HEAD_ROWS), filled(text(content, encoding), None))]
-    if not head:
-        raise ValueError(f"{name} has no rows")
     shape = shape_of(content, encoding, name)
     rows = [row for _, row in zip(range(HEAD_ROWS), (row for _, row in lines(content, encoding, shape)))]
     if not rows:
@@ -95,9 +92,9 @@ def text(content: bytes, encoding: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BytesIO(content), encoding=encoding, errors="replace", newline="")
 
 
-def filled(stream: io.TextIOBase, separator: str | None) -> Iterator[list[str]]:
-    """The rows that are not empty; the lines themselves without a separator."""
-    for row in ([line.strip()] for line in stream) if separator is None else csv.reader(stream, delimiter=separator):
+def filled(stream: io.TextIOBase, separator: str) -> Iterator[list[str]]:
+    """The rows in which something stands."""
+    for row in csv.reader(stream, delimiter=separator):
         if any(field.strip() for field in row):
             yield row
 
@@ -107,6 +104,8 @@ def shape_of(content: bytes, encoding: str, name: str) -> Shape:
     found = []
     for separator in SEPARATORS:
         rows = [row for _, row in zip(range(HEAD_ROWS), guarded(content, encoding, separator, name))]
+        if not rows:
+            raise ValueError(f"{name} has no rows")
         widths = Counter(map(len, rows))
         width, count = widths.most_common(1)[0]
         found.append((count if width > 1 else 0, width, separator, rows))
