@@ -26,7 +26,9 @@ COOKIE = "latent_explorer_visitor"
 NAME = re.compile(r"[A-Za-z0-9_-]{32}")
 MAX_KEPT = 20
 MAX_SETS = 5
+MAX_PLACES = 3  # of what is being read or looked at; the oldest goes
 MAX_SET_BYTES = 1_000_000_000  # of all the data sets that one visitor has
+NEW = "new-"
 GONE_S = 300.0  # a reload, or a laptop's lid, must not cost a data set
 PAIR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
@@ -205,8 +207,12 @@ class DataShelf:
             raise ValueError(
                 "A data set needs a cookie, so that nobody else sees it: allow cookies and reload the page"
             )
-        folder = self.root / folder_of(visitor) / f"new-{secrets.token_urlsafe(12)}"
+        own = self.root / folder_of(visitor)
+        folder = own / f"{NEW}{secrets.token_urlsafe(12)}"
         with self.lock:
+            there = sorted(own.glob(f"{NEW}*"), key=lambda place: place.stat().st_mtime)
+            for place in there[: max(0, len(there) - MAX_PLACES + 1)]:
+                shutil.rmtree(place, ignore_errors=True)
             folder.mkdir(parents=True)
             self._mind(visitor)
         return folder
@@ -222,6 +228,7 @@ class DataShelf:
         with self.lock:
             there = self.kept.setdefault(visitor, {})
             if name in there:
+                shutil.rmtree(folder, ignore_errors=True)
                 return there[name]
             if len(there) >= MAX_SETS:
                 raise ValueError(f"At most {MAX_SETS} data sets can be kept at a time: remove one first")

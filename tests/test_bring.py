@@ -330,7 +330,7 @@ def test_an_npz_whose_head_lies_is_refused(tmp_path: Path) -> None:
         ({"x": np.zeros((0, 8, 8))}, "x holds 0 items, from 1 to 100,000 can be read"),
         ({"x": np.array([["a", "b"]] * 4)}, "x holds <U1, numbers were expected"),
         ({"x": np.full((4, 8, 8), np.nan)}, "4 of 4 items have values that are no finite numbers"),
-        ({"x": np.zeros((4, 5000))}, "There are 5,000 columns of numbers; a table has 2 to 4,096"),
+        ({"x": np.zeros((4, 5000))}, "A table has 2 to 4,096 columns of numbers, this one has 5,000"),
     ],
     ids=lambda value: value[:20] if isinstance(value, str) else "",
 )

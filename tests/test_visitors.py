@@ -22,7 +22,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from explorer import atlas, checkpoints, own_data, resume
-from explorer.visitors import COOKIE, MAX_KEPT, MAX_SETS, NAME, DataShelf, Shelf, Visitors, visitor_of
+from explorer.visitors import COOKIE, MAX_KEPT, MAX_PLACES, MAX_SETS, NAME, DataShelf, Shelf, Visitors, visitor_of
 from tests.asgi import get
 
 ANNA, BEN = "A" * 32, "B" * 32
@@ -236,6 +236,13 @@ def test_the_same_data_set_takes_one_place_and_a_full_shelf_says_what_to_do(data
             brought(data_shelf, ANNA, seed=99)
         data_shelf.remove(ANNA, names[0])
         assert brought(data_shelf, ANNA, seed=99) in data_shelf.sets(ANNA)
+
+
+def test_what_is_only_looked_at_takes_bounded_room_and_the_newest_stays(data_shelf: DataShelf) -> None:
+    with data_shelf.present(ANNA), data_shelf.present(BEN):
+        bens, *places = data_shelf.place(BEN), *(data_shelf.place(ANNA) for _ in range(MAX_PLACES + 2))
+        assert {*places[0].parent.iterdir()} == {*places[-MAX_PLACES:]}
+        assert bens.is_dir()
 
 
 @pytest.mark.parametrize("name", ["../up", "own-", "own-0123456789ab/..", "mnist"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from explorer.bring.gather import Brought
     from explorer.bring.report import Choices
+    from explorer.data import Dataset
 
 
 def read(paths: Sequence[Path], *, choices: Choices | None = None) -> Brought:
@@ -20,3 +21,20 @@ def read(paths: Sequence[Path], *, choices: Choices | None = None) -> Brought:
     from explorer.bring import reading
 
     return reading.read([reading.Given(path, path.name) for path in paths], choices=choices)
+
+
+def load(path: Path, *, say: Callable[[str], object]) -> Dataset:
+    """The data set at path: a folder that explorer.own_data saved, or what read takes. Raises ValueError.
+
+    say: called with each sentence about what was scaled, repaired or left out.
+    """
+    from explorer import own_data
+
+    if (path / own_data.RECORD).is_file():
+        return own_data.load(path)
+    found = read([path])
+    for sentence in (*found.report.notes, *map(str, found.report.problems)):
+        say(sentence)
+    if found.dataset is None:
+        raise ValueError(f"{path}: {found.report.missing.rstrip('.')}")
+    return found.dataset

@@ -174,9 +174,7 @@ def read_rows(raws: Sequence[Raw], notes: Notes, *, meaning: str, names: Sequenc
         notes.say(f"Each row has {columns:,} numbers: they were read as a {kind} image of {side}×{side} pixels.")
         return read_pixels(raws, notes, channels=channels, side=side)
     if not MIN_FEATURES <= columns <= MAX_FEATURES:
-        raise ValueError(
-            f"There are {columns:,} columns of numbers; a table has {MIN_FEATURES} to {MAX_FEATURES:,} of them"
-        )
+        raise ValueError(f"A table has {MIN_FEATURES} to {MAX_FEATURES:,} columns of numbers, this one has {columns:,}")
     if n * columns * 8 > MAX_ROW_BYTES:
         most = MAX_ROW_BYTES // (8 * columns)
         raise ValueError(f"With {columns:,} columns at most {most:,} rows can be read, there are {n:,}")

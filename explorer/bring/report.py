@@ -42,6 +42,10 @@ class Problem:
     count: int
     items: tuple[str, ...]
 
+    def __str__(self) -> str:
+        more = f" and {self.count - len(self.items):,} more" if self.count > len(self.items) else ""
+        return f"{self.fate.capitalize()}: {', '.join(self.items)}{more}. {self.what}"
+
 
 @dataclass(frozen=True)
 class ClassCount:
