@@ -270,9 +270,7 @@ def resumed(options: argparse.Namespace) -> Run:
     settings = replace(settings, epochs=asked.get("epochs", settings.epochs))
     check_goes_on(folder, settings.epochs, done=state.epoch)
     if own and where == settings.dataset:
-        raise ValueError(
-            f"The training in {folder} saw a data set of one's own: name its file or folder with --dataset"
-        )
+        raise ValueError(f"The training in {folder} saw a data set of one's own: name its path with --dataset")
     dataset = find_data(where, root=options.root)
     if (dataset.sha256, dataset.image_shape) != (about.get("data_sha256"), model.image_shape):
         raise ValueError(
