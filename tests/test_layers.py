@@ -13,6 +13,7 @@ HEAVY = {"torch", "torchvision", "umap", "sklearn", "numba", "scipy", "plotly", 
 LAYERS = [
     {"explorer.files", "explorer.settings", "explorer.statistics"},
     {"explorer.data", "explorer.models", "explorer.modules", "explorer.scoreboard", "explorer.frontier"},
+    {"explorer.described"},
     {"explorer.checkpoints", "explorer.training", "explorer.own_data"},
     {"explorer.latent", "explorer.projection", "explorer.loaded", "explorer.resume", "explorer.classifier"},
     {"explorer", "explorer.atlas", "explorer.sketch", "explorer.labs", "explorer.labs.result", "explorer.labs.orders"},
