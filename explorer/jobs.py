@@ -154,8 +154,7 @@ class Jobs:
         one that ships.
         """
         name, folder = self._new_place()
-        chosen_data = {"full": full, "data_folder": data_folder}
-        job = Training(name, owner, folder, KINDS, settings=chosen, earlier=earlier, **chosen_data)
+        job = Training(name, owner, folder, KINDS, settings=chosen, full=full, earlier=earlier, data_folder=data_folder)
         self._take(job)
         return job
 
