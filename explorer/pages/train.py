@@ -11,6 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from explorer import data, described, jobs, own_data, visitors
+from explorer.files import DamagedFile
 from explorer.settings import ImageShape, Settings, check_architecture, count_parameters, parse_hidden
 from explorer.stage import live
 
@@ -159,7 +160,10 @@ def about_source(source: Source) -> str:
     """How one's own data is scaled, and what there is too little of."""
     if source.folder is None:
         return ""
-    about = own_data.read_about(source.folder)
+    try:
+        about = own_data.read_about(source.folder)
+    except DamagedFile as error:
+        raise ValueError("This data set cannot be read any more: bring it again") from error
     scaled = "Each feature is scaled: its lowest value is 0, its highest 1, in 256 steps." if source.is_table else ""
     single = "All are of one class, so the maps have one colour." if len(about["classes"]) == 1 else ""
     few = f"{source.n} to train on are very few: the models will know them by heart." if source.n < FEW else ""
@@ -196,7 +200,8 @@ def form(visitor: str, *, running: bool) -> None:
         try:
             chosen, source = controls(sources(visitor))
             st.caption(check(chosen, source))
-            st.caption(about_source(source))
+            if said := about_source(source):
+                st.caption(said)
             problem = ""
         except ValueError as error:
             problem = f"{error}."

@@ -29,7 +29,7 @@ export function makeItems({ image_shape: shape, features = [] }) {
 function makePixels(shape) {
   const [, height, width] = shape;
   const picture = (name, { className = '' } = {}) => {
-    const element = pictureCanvas(name, { width, height, className });
+    const element = pictureCanvas(name, { width, height, className: width === height ? className : `${className} oblong` });
     return { element, paint: (values, scale) => paint(element, values, shape, scale), mark: () => {} };
   };
   return {

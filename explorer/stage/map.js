@@ -6,7 +6,7 @@
  * the marks the ellipses.
  */
 
-import { h, svg } from './dom.js';
+import { brief, h, svg } from './dom.js';
 import { badge, DotLayer, ellipseOf, extent, hatch, label, outline, rgbOf, ring, stroke, ticks } from './draw.js';
 import { listenTo } from './gestures.js';
 
@@ -414,10 +414,4 @@ export class LatentMap {
     }
     return index;
   }
-}
-
-/** A name of so many letters at most; an emoji is one letter. */
-function brief(name, most) {
-  const letters = Array.from(name);
-  return letters.length > most ? `${letters.slice(0, most - 1).join('')}…` : name;
 }

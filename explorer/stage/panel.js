@@ -168,13 +168,20 @@ export class Panel {
     this.decoded.paint(this.atlas.decoder.decode(z), 255);
     const { index, distance } = nearestCode(this.atlas, z);
     if (index !== this.nearestIndex) this.showNearest(index);
+    this.showHole(distance);
+    this.sliders.set(z);
+    this.map.setMarks({ probe: this.view.fromCode(z), nearest: this.view.fromCode(codeOf(this.atlas, index)) });
+  }
+
+  /** How the probe's distance from the nearest code compares with the distances between codes. */
+  showHole(distance) {
+    const { n, items: { noun } } = this.atlas;
+    if (n < 2) return setText(this.hole, `With one real ${noun} there is no distance to compare with.`);
     const share = shareNearer(this.atlas, distance);
     const usual = distance / this.atlas.distances[this.atlas.distances.length >> 1];
     const times = Number.isFinite(usual) ? ` (${short(usual)} times the usual distance)` : '';
-    setText(this.hole, `${share > HOLE ? 'A hole: ' : ''}farther from any code than ${percent(share)} of real ${this.atlas.items.noun}s${times}`);
+    setText(this.hole, `${share > HOLE ? 'A hole: ' : ''}farther from any code than ${percent(share)} of real ${noun}s${times}`);
     this.hole.classList.toggle('far', share > HOLE);
-    this.sliders.set(z);
-    this.map.setMarks({ probe: this.view.fromCode(z), nearest: this.view.fromCode(codeOf(this.atlas, index)) });
   }
 
   showNearest(index) {
