@@ -13,7 +13,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from explorer import catalogue, checkpoints, data, modules, onefile
+from explorer import atlas, catalogue, checkpoints, data, modules, onefile
 
 if TYPE_CHECKING:
     from explorer.loaded import Model
@@ -83,7 +83,9 @@ def show(left: str | Path, right: str | Path, *, height: int | None, query: str)
     names, titles = (str(left), str(right)), data.titles()
     folders = [checkpoints.find(name) for name in names]
     cards = [checkpoints.read_card(folder) for folder in folders]
-    onefile.check_pair(cards[0], cards[1], titles)  # before maps are drawn, which takes a minute
+    drawn = [catalogue.read_entry(folder) for folder in folders if (folder / atlas.MANIFEST).exists()]
+    # Before maps are drawn, which takes a minute.
+    onefile.check_pair(cards[0], cards[1], {*titles, *onefile.brought(*drawn)})
     with tempfile.TemporaryDirectory() as scratch:
         entries = [onefile.find(name, scratch=Path(scratch) / str(side)) for side, name in enumerate(names)]
         shown, parts = onefile.contents(

@@ -19,7 +19,19 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from explorer import catalogue, data, export, jobs, lab_routes, measurings, modules, onefile, training_routes, visitors
+from explorer import (
+    catalogue,
+    data,
+    described,
+    export,
+    jobs,
+    lab_routes,
+    measurings,
+    modules,
+    onefile,
+    training_routes,
+    visitors,
+)
 from explorer.atlas import MAX_PART_BYTES
 from explorer.catalogue import Catalogue, Entry
 from explorer.files import DamagedFile, read_checked
@@ -83,7 +95,8 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         entry = seen_by(request).get(request.query_params.get("model", ""))
         if entry is None:
             return PlainTextResponse("There is no model of that name to take codes from.", status_code=404)
-        _, classes = data.titles().get(entry.card.dataset, ("", ()))
+        about = described.about_of(entry.manifest)
+        classes = about.classes if about else data.titles().get(entry.card.dataset, ("", ()))[1]
         try:
             content = await asyncio.to_thread(export.codes_parquet, entry.parts["codes"].path.parent, classes)
         except DamagedFile as error:

@@ -3,7 +3,8 @@
  * where the screen has vectors, embedded images where it has images, every word as text. It opens on its own anywhere.
  */
 
-import { paint, pictureCanvas, short, svg, withText } from './dom.js';
+import { imageOf } from './atlas.js';
+import { short, svg, withText } from './dom.js';
 import { drawMap, embedded } from './map_drawing.js';
 import { draws } from './random.js';
 import { COUNT, distributions } from './samples.js';
@@ -33,8 +34,10 @@ export function makeSheet(stage) {
     const map = drawMap(panel.map, { ...MAP, name: side }), right = left + MAP.width + 16;
     map.setAttribute('x', left);
     map.setAttribute('y', y + 70);
-    add(map, text(right, y + 82, 12.5, 'decoded at the probe', { 'font-weight': 600 }), embedded(panel.decoded, square(right, y + 90, PICTURE)),
-      text(right, y + 252, 12.5, 'nearest real image', { 'font-weight': 600 }), embedded(panel.nearest, square(right, y + 260, SMALL)));
+    add(map, text(right, y + 82, 12.5, 'decoded at the probe', { 'font-weight': 600 }), embedded(decoded(atlas, panel.z), square(right, y + 90, PICTURE)),
+      text(right, y + 252, 12.5, `nearest real ${atlas.items.noun}`, { 'font-weight': 600 }));
+    const nearest = imageOf(atlas, panel.nearestIndex);
+    if (nearest) add(embedded(drawn(atlas, nearest, 1), square(right, y + 260, SMALL)));
     lines(panel.hole.textContent, 25).forEach((line, k) => add(text(right, y + 364 + 16 * k, 12, line, soft)));
     lines(`z = (${codeText(panel.z)})`, 74).forEach((line, k) => add(text(left, y + 490 + 17 * k, 12.5, line)));
     add(text(left, y + 526, 12, panel.trust.textContent, soft));
@@ -85,10 +88,16 @@ export async function asPng(xml) {
   }
 }
 
-/** An image decoded from a code, in a canvas of its own. */
+/** An item decoded from a code, in a canvas of its own. */
 export function decoded(atlas, z) {
-  const [, height, width] = atlas.shape, canvas = pictureCanvas('', { width, height });
-  paint(canvas, atlas.decoder.decode(z), atlas.shape, 255);
+  return drawn(atlas, atlas.decoder.decode(z), 255);
+}
+
+/** scale: what one unit of the values is in 0…255. */
+function drawn({ items }, values, scale) {
+  const canvas = document.createElement('canvas');
+  [canvas.width, canvas.height] = [items.width, items.height];
+  items.draw(canvas.getContext('2d'), values, scale, 0, 0);
   return canvas;
 }
 

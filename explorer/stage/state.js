@@ -35,6 +35,12 @@ export function rounded(value) {
   return Number(value.toPrecision(7));
 }
 
+/** The catalogue with what each model's values mean beside the model, since pictures are made by it. */
+export function withFeatures(catalogue) {
+  const models = catalogue.models.map((model) => ({ ...model, features: catalogue.datasets[model.dataset]?.features ?? [] }));
+  return { ...catalogue, models };
+}
+
 /** Models of one data set and number of dimensions. */
 export function modelsFor(catalogue, data, d) {
   return catalogue.models.filter((model) => model.dataset === data && model.latent_dim === d);

@@ -3,6 +3,9 @@
 import { choice, h, setText } from './dom.js';
 import { CHOICES, dataSetsOf, dialFor, dimensionsOf, onDial } from './state.js';
 
+/** More classes than this share hues, and their names a place that scrolls. */
+const MANY = 20;
+
 /**
  * @param {any} catalogue
  * @param {{data: (name: string) => void, d: (d: number) => void, view: (name: string) => void,
@@ -70,6 +73,7 @@ export function makeLegend({ onClass }) {
 
   function show(classes, colours, newChosen) {
     chosen = newChosen;
+    element.classList.toggle('many', classes.length > MANY);
     if (names !== String(classes)) element.replaceChildren(...classes.map((name, c) => makeButton(name, c)));
     names = String(classes);
     [...element.children].forEach((button, c) => {
@@ -81,7 +85,7 @@ export function makeLegend({ onClass }) {
 
   function makeButton(name, c) {
     const press = () => onClass(chosen === c ? null : c);
-    return h('button', { type: 'button', 'aria-label': `Class ${name}`, onclick: press }, h('span', { class: 'dot' }), name);
+    return h('button', { type: 'button', 'aria-label': `Class ${name}`, title: name, onclick: press }, h('span', { class: 'dot' }), h('span', { class: 'class-name', dir: 'auto' }, name));
   }
   return { element, show };
 }

@@ -28,7 +28,7 @@ export function makeTake({ stage, base, fromServer }) {
     codes.replaceChildren(...stage.described().map(({ kind, atlas }) => {
       const table = `Codes of the ${kind}`, parquet = new URL(`codes?${new URLSearchParams({ model: atlas.model.name })}`, base).href;
       return h('span', { class: `codes ${atlas.model.model}` }, h('b', {}, table),
-        maker('CSV', `${table}: a row for each of the ${atlas.n.toLocaleString('en')} held-out images`, () => saveCodes(atlas)),
+        maker('CSV', `${table}: a row for each of the ${atlas.n.toLocaleString('en')} held-out ${atlas.items.noun}s`, () => saveCodes(atlas)),
         fromServer.length ? h('a', { href: parquet, download: '', title: `${table} as Parquet` }, 'Parquet') : null);
     }));
   }
