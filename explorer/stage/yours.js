@@ -13,11 +13,12 @@ import { makeNearestImage } from './nearest.js';
 import { makePad } from './pad.js';
 import { isDark } from './palette.js';
 import { makeQuery } from './query.js';
+import { forget, remember, remembered } from './remembered.js';
 import { makeReply } from './reply.js';
 import { makeSlices } from './slices.js';
 import { makeSource } from './source.js';
-import { dataSetsOf, defaultPair, dimensionsOf, modelsFor } from './state.js';
-import { makeSteps } from './steps.js';
+import { dataSetsOf, defaultPair, defaults, dimensionsOf, modelsFor, writeState } from './state.js';
+import { makeSteps, SEEN } from './steps.js';
 import { percent } from './views.js';
 
 const SHAPE = [1, SIDE, SIDE], KINDS = ['ae', 'vae'], NEAREST = 6, REST_MS = 300;
@@ -30,7 +31,7 @@ export class Yours {
    * @param {string|URL} base
    */
   constructor(host, catalogue, base) {
-    Object.assign(this, { host, base, loads: 0, resting: 0, reader: null, isNew: false, models: null, slices: makeSlices(), query: makeQuery() });
+    Object.assign(this, { host, base, whole: catalogue, loads: 0, resting: 0, reader: null, isNew: false, models: null, slices: makeSlices(), query: makeQuery() });
     this.catalogue = { ...catalogue, models: catalogue.models.filter(({ encoder, image_shape: shape }) => encoder && String(shape) === String(SHAPE)) };
     this.readTheme();
     if (!this.catalogue.models.length) {
@@ -39,10 +40,11 @@ export class Yours {
     }
     this.readAddress();
     this.build();
+    this.restore();
     this.load();
   }
 
-  /** data, d; image: the number of the held-out image that is shown, null for one's own. source: its grey pixels. */
+  /** data, d; image: the number of the held-out image that is shown, null for one's own. source: its grey pixels. One's own from before is there again, unless the address asks for an image. */
   readAddress() {
     const { query, catalogue } = this, problems = [];
     const take = (key, known) => {
@@ -53,7 +55,8 @@ export class Yours {
     const data = take('data', dataSetsOf(catalogue)), d = take('d', dimensionsOf(catalogue, data));
     const n = modelsFor(catalogue, data, d)[0].n, text = query.text('image'), image = /^\d+$/.test(text) && Number(text) < n ? Number(text) : 0;
     if (text && text !== String(image)) problems.push(`Unknown image in the address: “${text.slice(0, 40)}”. Right would be: 0 to ${n - 1}.`);
-    this.state = { data, d, kind: 'held', image, source: null };
+    this.kept = text ? null : remembered();
+    this.state = { data, d, kind: this.kept?.kind ?? 'held', image: this.kept ? null : image, source: this.kept?.source ?? null };
     this.firstProblem = problems.join(' ');
   }
 
@@ -67,10 +70,11 @@ export class Yours {
     this.source = makeSource({ place: host, onPicture: (picture) => this.brought(picture), onProblem: (text) => this.say(text) });
     this.problem = h('p', { role: 'alert', class: 'problem', hidden: true });
     this.notes = h('p', { class: 'about' });
-    this.steps = makeSteps({ onChange: () => this.answer() });
+    this.steps = makeSteps({ onChange: () => { this.answer(); this.keep(); } });
     this.reading = h('p', { class: 'reading' });
+    this.onward = h('a', { href: '', target: '_self' }, 'Explore from here');
     this.spoken = h('p', { class: 'only-spoken', role: 'status' });
-    this.replies = KINDS.map((kind) => makeReply({ kind, slices: this.slices, onPick: (index) => this.take(index) }));
+    this.replies = KINDS.map((kind) => makeReply({ kind, slices: this.slices, onPick: (index) => this.choosePreset(index) }));
     this.nearest = Array.from({ length: NEAREST }, (_, i) => {
       const canvas = pictureCanvas(`Nearest ${i + 1}`, { width: SIDE, height: SIDE, className: 'sharp' }), text = h('figcaption');
       return { canvas, text, element: h('figure', { class: 'tile' }, canvas, text) };
@@ -85,7 +89,9 @@ export class Yours {
           h('h2', {}, 'Draw'), this.pad.element, h('p', { class: 'about' }, 'Or take a held-out image and change it:'), this.presets,
           h('h2', {}, 'Bring a picture'), this.source.element, this.problem),
         h('div', { class: 'yours-answers' },
-          h('section', { 'aria-label': 'What the models see' }, this.steps.element, this.notes, this.reading),
+          h('section', { 'aria-label': SEEN },
+            h('h2', {}, 'From your image to what the models see'), this.steps.element, this.notes, this.reading,
+            h('p', { class: 'about' }, this.onward, ': both probes stand on the codes of this image, which is still here when you come back.')),
           h('div', { class: 'replies' }, ...this.replies.map(({ element }) => element)),
           h('section', { 'aria-label': 'Nearest held-out images' }, h('h2', {}, 'Nearest held-out images'),
             h('div', { class: 'nearest-row' }, ...this.nearest.map(({ element }) => element)), this.nearestAbout))),
@@ -169,7 +175,7 @@ export class Yours {
       paint(canvas, this.bytesOf(index), SHAPE, 1);
       return canvas;
     });
-    this.presets.replaceChildren(strip('ten', canvases, (i) => this.take(firsts[i]), 'take this image'));
+    this.presets.replaceChildren(strip('ten', canvases, (i) => this.choosePreset(firsts[i]), 'take this image'));
   }
 
   bytesOf(index) {
@@ -177,6 +183,30 @@ export class Yours {
   }
 
   // --- the image --------------------------------------------------------------------------------------------------
+
+  /** What was drawn or brought before in this tab. */
+  restore() {
+    if (!this.kept) return;
+    const { kind, source, steps, note } = this.kept;
+    if (kind === 'drawn') {
+      this.pad.set(source.data);
+      this.state.source = { data: this.pad.x, width: SIDE, height: SIDE };
+    }
+    this.steps.choose({ ...OFF, ...steps });
+    setText(this.notes, note);
+  }
+
+  /** What is one's own is kept; a held-out image is in the address. */
+  keep() {
+    const { kind, source } = this.state;
+    if (kind !== 'held') remember({ kind, source, steps: this.steps.wanted, note: this.notes.textContent });
+  }
+
+  /** The person wants this image in place of the own one. */
+  choosePreset(index) {
+    forget();
+    this.take(index);
+  }
 
   /** A held-out image, as its data set has it. */
   take(index) {
@@ -191,12 +221,14 @@ export class Yours {
       this.use('drawn', { data: x, width: SIDE, height: SIDE }, { ...OFF, centre: true }, null);
       setText(this.notes, 'Your drawing, centred as the data set is.');
     }
+    this.keep();
   }
 
   brought(picture) {
     const grey = greyOf(picture);
     this.use('brought', grey, { invert: isLight(grey), contrast: true, crop: true, scale: true, centre: true }, null);
     setText(this.notes, ['Your picture.', ...picture.notes].join(' '));
+    this.keep();
   }
 
   use(kind, source, steps, image) {
@@ -252,11 +284,19 @@ export class Yours {
     const label = own?.class ?? this.atlas.labels[nearest[0]?.index ?? 0];
     this.replies.forEach((reply, i) => reply.showReading(copies[i] ? `read as ${copies[i].text}` : '', label));
     this.showNearest(nearest);
+    this.onward.href = this.exploreAddress(made);
     clearTimeout(this.resting);
     this.resting = setTimeout(() => {
       setText(this.spoken, `${this.reading.textContent} ${KINDS.map((kind, i) => `${kind.toUpperCase()} ${made[i].error.toFixed(1)} nats`).join(', ')}.`);
       for (const reply of this.replies) reply.rest();
     }, REST_MS);
+  }
+
+  /** Explore with each model's probe on its code. */
+  exploreAddress([left, right]) {
+    const { whole, base, state: { data, d, image } } = this;
+    const view = { ...defaults(whole), data, d, ...defaultPair(this.catalogue, data, d), image: image ?? 0, z: left.mu, zr: right.mu };
+    return new URL(`./?${writeState('', view, whole)}`, base).href;
   }
 
   read(x) {
