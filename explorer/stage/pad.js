@@ -117,7 +117,7 @@ export function makePad({ name, onDraw }) {
 
   /** Other pixels; what was drawn can be had back. */
   function set(pixels) {
-    if (x.some((value) => value > 0)) remember();
+    if (x.some((value) => value > 0) && x.some((value, i) => value !== pixels[i])) remember();
     x.set(pixels);
     repaint();
   }

@@ -22,6 +22,7 @@ import { makeSteps, SEEN } from './steps.js';
 import { percent } from './views.js';
 
 const SHAPE = [1, SIDE, SIDE], KINDS = ['ae', 'vae'], NEAREST = 6, REST_MS = 300;
+const SHIPPED = 'shipped';
 const OFF = { invert: false, contrast: false, crop: false, scale: false, centre: false };
 
 export class Yours {
@@ -32,7 +33,10 @@ export class Yours {
    */
   constructor(host, catalogue, base) {
     Object.assign(this, { host, base, whole: catalogue, loads: 0, resting: 0, reader: null, isNew: false, models: null, slices: makeSlices(), query: makeQuery() });
-    this.catalogue = { ...catalogue, models: catalogue.models.filter(({ encoder, image_shape: shape }) => encoder && String(shape) === String(SHAPE)) };
+    const fits = ({ encoder, image_shape: shape }) => encoder && String(shape) === String(SHAPE);
+    this.catalogue = { ...catalogue, models: catalogue.models.filter((model) => !model.own && fits(model)) };
+    this.pairs = pairsOf(catalogue.models.filter((model) => model.own && fits(model)));
+    this.hasOthers = catalogue.models.filter(({ own }) => own).length > 2 * this.pairs.size;
     this.readTheme();
     if (!this.catalogue.models.length) {
       host.replaceChildren(h('p', { role: 'alert' }, ['There is no model to answer.', ...catalogue.problems].join(' ')));
@@ -44,19 +48,26 @@ export class Yours {
     this.load();
   }
 
-  /** data, d; image: the number of the held-out image that is shown, null for one's own. source: its grey pixels. One's own from before is there again, unless the address asks for an image. */
+  /** The models that are chosen among: those that ship with the project, or the visitor's own pair. */
+  get here() {
+    const pair = this.pairs.get(this.state.models);
+    return pair ? { ...this.catalogue, models: pair } : this.catalogue;
+  }
+
+  /** models: SHIPPED or the name of an own pair; data, d; image: the number of the held-out image that is shown, null for one's own. source: its grey pixels. One's own from before is there again, unless the address asks for an image. */
   readAddress() {
-    const { query, catalogue } = this, problems = [];
+    const { query } = this, problems = [];
     const take = (key, known) => {
       const value = query.one(key, known), text = query.text(key);
       if (text && text !== String(value)) problems.push(`Unknown ${key} in the address: “${text.slice(0, 40)}”. Right would be: ${known.join(', ')}.`);
       return value;
     };
-    const data = take('data', dataSetsOf(catalogue)), d = take('d', dimensionsOf(catalogue, data));
-    const n = modelsFor(catalogue, data, d)[0].n, text = query.text('image'), image = /^\d+$/.test(text) && Number(text) < n ? Number(text) : 0;
+    this.state = { models: take('models', [SHIPPED, ...this.pairs.keys()]) };
+    const { here } = this, data = take('data', dataSetsOf(here)), d = take('d', dimensionsOf(here, data));
+    const n = modelsFor(here, data, d)[0].n, text = query.text('image'), image = /^\d+$/.test(text) && Number(text) < n ? Number(text) : 0;
     if (text && text !== String(image)) problems.push(`Unknown image in the address: “${text.slice(0, 40)}”. Right would be: 0 to ${n - 1}.`);
     this.kept = text ? null : remembered();
-    this.state = { data, d, kind: this.kept?.kind ?? 'held', image: this.kept ? null : image, source: this.kept?.source ?? null };
+    Object.assign(this.state, { data, d, kind: this.kept?.kind ?? 'held', image: this.kept ? null : image, source: this.kept?.source ?? null });
     this.firstProblem = problems.join(' ');
   }
 
@@ -84,6 +95,7 @@ export class Yours {
     host.replaceChildren(
       h('header', { class: 'top' }, h('h1', {}, 'Your image in both models'), h('p', {}, 'Draw, or bring a picture. Both models encode and decode it here, in your browser.')),
       this.switches,
+      this.hasOthers ? h('p', { class: 'about' }, 'Of your models, those are offered that are an AE and a VAE kept together and take images of 28 by 28 pixels.') : null,
       h('div', { class: 'yours-grid' },
         h('section', { class: 'yours-image', 'aria-label': 'Your image' },
           h('h2', {}, 'Draw'), this.pad.element, h('p', { class: 'about' }, 'Or take a held-out image and change it:'), this.presets,
@@ -100,12 +112,13 @@ export class Yours {
   }
 
   showSwitches() {
-    const { catalogue, state } = this;
+    const { here, state, pairs } = this;
     const options = (values, text) => values.map((value) => ({ value, text: text(value) }));
-    const data = choice('Data', options(dataSetsOf(catalogue), (name) => catalogue.datasets[name].title), state.data, (name) => this.choose({ data: name }));
-    const d = choice('Latent dimensions', options(dimensionsOf(catalogue, state.data), String), state.d, (value) => this.choose({ d: value }));
+    const data = choice('Data', options(dataSetsOf(here), (name) => here.datasets[name].title), state.data, (name) => this.choose({ data: name }));
+    const d = choice('Latent dimensions', options(dimensionsOf(here, state.data), String), state.d, (value) => this.choose({ d: value }));
     const focused = this.switches.getRootNode().activeElement, at = [...this.switches.querySelectorAll('button')].indexOf(focused);
-    this.switches.replaceChildren(data.element, d.element);
+    const models = choice('Models', options([SHIPPED, ...pairs.keys()], (name) => (name === SHIPPED ? 'shipped' : name)), state.models, (name) => this.choose({ models: name }));
+    this.switches.replaceChildren(...(pairs.size ? [models.element] : []), data.element, d.element);
     if (at >= 0) this.switches.querySelectorAll('button')[at]?.focus();
   }
 
@@ -116,17 +129,20 @@ export class Yours {
 
   // --- models -----------------------------------------------------------------------------------------------------
 
-  /** Other data or dimensions. What is drawn or brought stays. */
+  /** Other models, data or dimensions. What is drawn or brought stays. */
   choose(patch) {
-    const data = patch.data ?? this.state.data, all = dimensionsOf(this.catalogue, data), wanted = patch.d ?? this.state.d;
-    const isHeld = this.state.kind === 'held' && data !== this.state.data;
-    Object.assign(this.state, { data, d: all.includes(wanted) ? wanted : all[0], ...(isHeld ? { image: 0, source: null } : {}) });
-    this.query.set({ data, d: this.state.d, image: this.state.image });
+    const before = this.state.data, { state } = this, among = (all, value) => (all.includes(value) ? value : all[0]);
+    Object.assign(state, patch);
+    state.data = among(dataSetsOf(this.here), state.data);
+    state.d = among(dimensionsOf(this.here, state.data), state.d);
+    if (state.kind === 'held' && (patch.models || state.data !== before)) Object.assign(state, { image: 0, source: null });
+    const { models, data, d, image } = state;
+    this.query.set({ models: models === SHIPPED ? null : models, data, d, image });
     this.load();
   }
 
   async load() {
-    const turn = ++this.loads, { data, d } = this.state, pair = defaultPair(this.catalogue, data, d);
+    const turn = ++this.loads, { data, d } = this.state, pair = defaultPair(this.here, data, d);
     this.showSwitches();
     this.host.removeAttribute('data-ready');
     try {
@@ -142,7 +158,7 @@ export class Yours {
   }
 
   async loadModel(name) {
-    const model = this.catalogue.models.find((one) => one.name === name);
+    const model = this.here.models.find((one) => one.name === name);
     const [atlas, weights] = await Promise.all([loadAtlas(model, this.base), part(model.parts.weights.url, this.base)]);
     await atlas.imagesHere;
     return { atlas, encode: makeEncoder(model, weights) };
@@ -247,6 +263,7 @@ export class Yours {
     const pictures = convert(this.state.source, this.steps.wanted, formOf(this.state.data));
     this.steps.show(pictures);
     this.x = pictures.centre.data;
+    if (this.state.kind === 'brought') this.pad.set(this.x); // to be drawn on
     this.made = this.replies.map((reply) => reply.show(this.x));
     this.soon();
   }
@@ -295,7 +312,7 @@ export class Yours {
   /** Explore with each model's probe on its code. */
   exploreAddress([left, right]) {
     const { whole, base, state: { data, d, image } } = this;
-    const view = { ...defaults(whole), data, d, ...defaultPair(this.catalogue, data, d), image: image ?? 0, z: left.mu, zr: right.mu };
+    const view = { ...defaults(whole), data, d, ...defaultPair(this.here, data, d), image: image ?? 0, z: left.mu, zr: right.mu };
     return new URL(`./?${writeState('', view, whole)}`, base).href;
   }
 
@@ -336,6 +353,17 @@ export class Yours {
     this.host.removeEventListener('keydown', stopHotkeys);
     this.host.classList.remove('yours', 'labs');
   }
+}
+
+/** The own models that were kept together as an AE and a VAE, by the name they were kept under. */
+function pairsOf(own) {
+  const pairs = new Map();
+  for (const ae of own.filter(({ model }) => model === 'ae')) {
+    const name = ae.name.replace(/-ae$/, ''), vae = own.find((other) => other.name === `${name}-vae`);
+    const isPair = vae?.model === 'vae' && vae.dataset === ae.dataset && vae.latent_dim === ae.latent_dim;
+    if (isPair) pairs.set(name, [ae, vae]);
+  }
+  return pairs;
 }
 
 /** Streamlit's own keys (r, c) are not meant while one works here. */

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, expect
 from safetensors.torch import save
 
 import explorer
-from explorer import atlas, catalogue, checkpoints, models
+from explorer import atlas, catalogue, checkpoints, models, packing
 from tests.browser.conftest import BROWSER_FLAGS, OpenPage, find
 from tests.browser.stage import READ, choose, code, pixels
 
@@ -755,3 +755,39 @@ def test_a_drawing_outlasts_a_reload_other_data_and_a_look_at_explore(open_page:
     page.reload()
     page.locator('[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
     expect(page.get_by_text("as the data set has it.")).to_be_visible()
+
+
+def test_an_own_pair_answers_with_its_own_weights_and_for_its_owner_alone(
+    browser: Browser, app: str, tmp_path: Path
+) -> None:
+    packing.pack([checkpoints.PRETRAINED / f"mnist-{kind}-16" for kind in ("ae", "vae")], tmp_path / "mine.zip")
+    page = browser.new_page(viewport={"width": 1440, "height": 950})
+    page.goto(f"{app}/train")
+    page.get_by_text("Your models: load a file").click(timeout=PATIENCE_MS)
+    page.locator('input[type="file"]').set_input_files(tmp_path / "mine.zip")
+    expect(page.get_by_text("Loaded as mine-ae and mine-vae")).to_be_visible(timeout=PATIENCE_MS)
+    fetched: list[str] = []
+    page.on("request", lambda request: fetched.append(request.url))
+    page.get_by_role("link", name="Yours").click()
+    page.locator('[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
+    give(page, "seven.png", encoded(ink(), "PNG"))
+    seen = pixels(page, SEEN)
+    choose(page, "Models", "mine")
+    page.locator('[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
+    assert np.array_equal(pixels(page, SEEN), seen)
+    expect(page.get_by_text("mine-vae, 16 dimensions")).to_be_visible()
+    check_answers(page, "mnist", 16)
+    page.wait_for_function("location.search.includes('models=mine')")
+
+    weights = f"{app}/mine/{explorer.load('mnist-vae-16').card.sha256}"
+    assert weights in fetched
+    status = "async url => (await fetch(url)).status"
+    assert page.evaluate(status, weights) == 200
+    other = browser.new_page()
+    other.goto(f"{app}/health")
+    assert other.evaluate(status, weights) == 404
+    other.close()
+    reads(page, "7")
+    link = page.get_by_role("link", name="Explore from here").get_attribute("href") or ""
+    assert "left=mine-ae&right=mine-vae" in link
+    page.close()
