@@ -95,7 +95,7 @@ export class Yours {
     host.replaceChildren(
       h('header', { class: 'top' }, h('h1', {}, 'Your image in both models'), h('p', {}, 'Draw, or bring a picture. Both models encode and decode it here, in your browser.')),
       this.switches,
-      this.hasOthers ? h('p', { class: 'about' }, 'Of your models, those are offered that are an AE and a VAE kept together and take images of 28 by 28 pixels.') : null,
+      h('p', { class: 'about', hidden: !this.hasOthers }, 'Of your models, those are offered that are an AE and a VAE kept together and take images of 28 by 28 pixels.'),
       h('div', { class: 'yours-grid' },
         h('section', { class: 'yours-image', 'aria-label': 'Your image' },
           h('h2', {}, 'Draw'), this.pad.element, h('p', { class: 'about' }, 'Or take a held-out image and change it:'), this.presets,

@@ -788,6 +788,8 @@ def test_an_own_pair_answers_with_its_own_weights_and_for_its_owner_alone(
     assert other.evaluate(status, weights) == 404
     other.close()
     reads(page, "7")
+    expect(page.get_by_text("Of your models, those are offered")).to_be_hidden()
+    expect(page.get_by_text("null")).to_have_count(0)
     link = page.get_by_role("link", name="Explore from here").get_attribute("href") or ""
     assert "left=mine-ae&right=mine-vae" in link
     page.close()
