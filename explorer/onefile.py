@@ -41,15 +41,8 @@ def one_file(left: Entry, right: Entry, *, models: Catalogue, titles: Titles, qu
     view to start with, as the stage writes it into its address.
     Raises NoPair for models of unlike data or dimensions, DamagedFile if a part is not sound.
     """
-    check_pair(left.card, right.card, titles)
-    if left.card.name == right.card.name and left != right:
-        right = replace(right, card=replace(right.card, name=f"{right.card.name} (right)"))
-    entries = tuple(map(seen, (left,) if left == right else (left, right)))
-    shown = replace(models, entries=entries, dial=(), problems=())
-    judge = models.judges.get(left.card.dataset)
-    parts = [part for entry in shown.entries for part in entry.parts.values()]
-    files = {f"atlas/{part.sha256}": data_address(part) for part in [*parts, *([judge.part] if judge else [])]}
-    start = {"pair": {"left": left.card.name, "right": right.card.name}, "query": without_names(query)}
+    shown, parts = contents(left, right, models=models, titles=titles, query=query)
+    files = {address: data_address(part) for address, part in parts.items()}
     imports = {name: text_address(text) for name, text in modules.bare(ENTRY).items()}
     code = {
         "styles": (modules.FOLDER / "stage.css").read_text(encoding="utf-8"),
@@ -60,9 +53,28 @@ def one_file(left: Entry, right: Entry, *, models: Catalogue, titles: Titles, qu
         "policy": policy(page),
         "title": html.escape(f"{left.card.name} and {right.card.name}: Latent Explorer"),
         "files": in_html(files),
-        "catalogue": in_html({**catalogue.for_browser(shown, titles), "start": start}),
+        "catalogue": in_html(shown),
     }
     return filled(page, values).encode()
+
+
+def contents(
+    left: Entry, right: Entry, *, models: Catalogue, titles: Titles, query: str
+) -> tuple[dict[str, Any], dict[str, Part]]:
+    """What a stage of two models needs that has no server: its catalogue, and by address the parts that it names.
+
+    The arguments are those of one_file.
+    """
+    check_pair(left.card, right.card, titles)
+    if left.card.name == right.card.name and left != right:
+        right = replace(right, card=replace(right.card, name=f"{right.card.name} (right)"))
+    entries = tuple(map(seen, (left,) if left == right else (left, right)))
+    shown = replace(models, entries=entries, dial=(), problems=())
+    judge = models.judges.get(left.card.dataset)
+    parts = [part for entry in shown.entries for part in entry.parts.values()]
+    start = {"pair": {"left": left.card.name, "right": right.card.name}, "query": without_names(query)}
+    addresses = {f"atlas/{part.sha256}": part for part in [*parts, *([judge.part] if judge else [])]}
+    return {**catalogue.for_browser(shown, titles), "start": start}, addresses
 
 
 def seen(entry: Entry) -> Entry:
@@ -121,10 +133,14 @@ def text_address(text: str) -> str:
 
 
 def data_address(part: Part) -> str:
-    """A part's content as it lies on the disk; the type says whether it is packed."""
-    content = read_checked(part.path, expected_sha256=part.sha256, max_bytes=MAX_PART_BYTES)
-    kind = "application/gzip" if part.packed else "application/octet-stream"
+    kind, content = content_of(part)
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def content_of(part: Part) -> tuple[str, bytes]:
+    """A part's content as it lies on the disk, and its type, which says whether it is packed."""
+    content = read_checked(part.path, expected_sha256=part.sha256, max_bytes=MAX_PART_BYTES)
+    return "application/gzip" if part.packed else "application/octet-stream", content
 
 
 def without_names(query: str) -> str:

@@ -83,10 +83,10 @@ def named_grid(dataset_name: str, n: int = 1000, **settings: Any) -> Iterator[St
 
 def spaces_of(images: np.ndarray, dataset_name: str) -> dict[str, np.ndarray]:
     """By name, float32 [N, d] of images uint8 [N, 1, 28, 28]: pixels in [0, 1], and the shipped models' 16 numbers."""
-    import explorer
+    from explorer.loaded import Model
 
     unit = images.astype(np.float32) / 255
-    codes = {model: explorer.load(f"{dataset_name}-{model}-16").encode(unit) for model in MODELS}
+    codes = {model: Model.load(f"{dataset_name}-{model}-16").encode(unit) for model in MODELS}
     return {"pixels": pixels(images), **codes}
 
 

@@ -16,4 +16,4 @@ pages = [
     st.Page(HERE / "labs.py", title="Labs", url_path="labs"),
     st.Page(HERE / "yours.py", title="Yours", url_path="yours"),
 ]
-st.navigation(pages, position="top").run()
+st.navigation(pages, position="hidden" if st.context.is_embedded else "top").run()

@@ -20,7 +20,15 @@ export function makeNotices() {
   return { element, say, settle };
 }
 
-/** Keeps the state in the page's address, without a rerun and not more often than browsers allow. */
+/** Whether the page was asked for as a frame of another one. Streamlit reads the same, and leaves out its own parts. */
+export function isEmbedded() {
+  return new URLSearchParams(location.search).get('embed')?.toLowerCase() === 'true';
+}
+
+/**
+ * Keeps the state in the page's address, without a rerun and not more often than browsers allow.
+ * @returns {{query: string, write: (state: any) => void, stop: () => void}} query: what the address asked for
+ */
 export function makeAddress(catalogue) {
   let timer = 0;
 
@@ -35,5 +43,5 @@ export function makeAddress(catalogue) {
       }
     }, ADDRESS_DELAY_MS);
   }
-  return { write, stop: () => clearTimeout(timer) };
+  return { query: location.search, write, stop: () => clearTimeout(timer) };
 }

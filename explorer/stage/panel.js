@@ -15,7 +15,7 @@ export class Panel {
    * @param {{side: 'left'|'right', on: Record<string, Function>}} options
    *   on.model(name), on.axes(places), on.code(z, options), on.pick(index), on.mark(key, z), on.end(key),
    *   on.reset(), on.mean(), on.random(), on.problem(text), on.beforePress(), on.undoPress(),
-   *   on.seen() when the map may show another part of the plane
+   *   on.seen() when the map may show another part of the plane; on.moved(), if given, when the probe was put on a code
    */
   constructor({ side, on }) {
     this.side = side;
@@ -171,6 +171,7 @@ export class Panel {
     this.hole.classList.toggle('far', share > HOLE);
     this.sliders.set(z);
     this.map.setMarks({ probe: this.view.fromCode(z), nearest: this.view.fromCode(codeOf(this.atlas, index)) });
+    this.on.moved?.();
   }
 
   showNearest(index) {

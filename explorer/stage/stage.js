@@ -7,12 +7,13 @@ import { atlasHere, loadAtlas } from './atlas.js';
 import { h, setText } from './dom.js';
 import { makeDial } from './dial.js';
 import { makeDownload } from './download.js';
+import { makeEmbed } from './embed.js';
 import { makeEllipses } from './ellipses.js';
 import { makeGrids } from './grid.js';
 import { makeInspect } from './inspect.js';
 import { codeAtQuantile, codeOf, link, meanCode, nearestCode, pathPoint, valueAt } from './latent.js';
 import { makeOverlay } from './overlay.js';
-import { makeAddress, makeNotices } from './page.js';
+import { isEmbedded, makeAddress, makeNotices } from './page.js';
 import { classColours, isDark } from './palette.js';
 import { Panel } from './panel.js';
 import { makeSamples } from './samples.js';
@@ -30,20 +31,23 @@ export class Stage {
    * @param {HTMLElement} host
    * @param {any} catalogue  see explorer/catalogue.py
    * @param {string|URL} base  what the catalogue's addresses are relative to
+   * @param {{address?: ReturnType<typeof makeAddress>, onProbe?: () => void}} [around]  where the view is kept, the page's
+   *     address unless told otherwise; onProbe is called whenever a probe was put on a code
    */
-  constructor(host, catalogue, base) {
+  constructor(host, catalogue, base, { address = makeAddress(catalogue), onProbe = () => {} } = {}) {
     this.host = host;
     this.catalogue = catalogue;
     this.base = base;
     this.slices = makeSlices();
     this.loads = 0;
     this.notices = makeNotices();
-    this.address = makeAddress(catalogue);
+    this.address = address;
+    this.onProbe = onProbe;
     this.readTheme();
     host.replaceChildren(this.notices.element);
     catalogue.problems.forEach(this.notices.say);
     if (!catalogue.models.length) return;
-    const { state, problems } = readState(location.search, catalogue);
+    const { state, problems } = readState(address.query, catalogue);
     this.state = state;
     problems.forEach(this.notices.say);
     this.build();
@@ -82,7 +86,8 @@ export class Stage {
       dial: () => this.toggleDial(),
     });
     this.dial = makeDial({ catalogue: this.catalogue, base: this.base, onTurn: (model) => this.turn(model) });
-    this.download = makeDownload({ base: this.base, query: () => this.pairAndView() });
+    const taken = { base: this.base, query: () => this.pairAndView() };
+    this.takeAlong = this.catalogue.start || isEmbedded() ? [] : [makeDownload(taken), makeEmbed(taken)];
     this.bridge = makeBridge({ onLink: () => this.toggleLink(), onPin: () => this.setPinned(this.state.z === null) });
     this.legend = makeLegend({ onClass: (chosen) => this.change({ class: chosen }) });
     this.spoken = h('p', { class: 'only-spoken', 'aria-live': 'polite' });
@@ -92,7 +97,7 @@ export class Stage {
       this.switches.element, this.dial.element, this.overlay.element, this.ellipses.element, this.notices.element,
       h('div', { class: 'panels' }, this.panels.left.element, this.bridge.element, this.panels.right.element),
       h('div', { class: 'blocks' }, this.samples.element, this.walk.element, this.inspect.element),
-      ...(this.catalogue.start ? [] : [this.download.element]), makeWords(), this.spoken);
+      ...this.takeAlong.map(({ element }) => element), makeWords(), this.spoken);
   }
 
   panelEvents(side) {
@@ -112,6 +117,7 @@ export class Stage {
       random: () => this.randomCode(side),
       problem: (text) => this.notices.say(text, { brief: true }),
       seen: () => this.overlay.soon(),
+      moved: () => this.onProbe(),
     };
   }
 
