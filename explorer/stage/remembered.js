@@ -3,7 +3,9 @@
  * when the tab does. It is never sent anywhere.
  */
 
-const KEY = 'latent-explorer: your image', MOST_SIDE = 512, KINDS = ['drawn', 'brought'];
+import { SIDE } from './bring.js';
+
+const KEY = 'latent-explorer: your image', MOST_SIDE = { drawn: SIDE, brought: 512 };
 
 /** @typedef {{kind: 'drawn'|'brought', source: import('./bring.js').Grey, steps: Record<string, boolean>, note: string}} Kept */
 
@@ -23,7 +25,7 @@ export function remembered() {
   return attempt(() => {
     const { kind, width, height, bytes, steps, note } = JSON.parse(sessionStorage.getItem(KEY));
     const data = Float64Array.from(atob(bytes), (letter) => letter.charCodeAt(0) / 255);
-    const isSound = KINDS.includes(kind) && [width, height].every((side) => side > 0 && side <= MOST_SIDE) && data.length === width * height;
+    const isSound = [width, height].every((side) => side > 0 && side <= MOST_SIDE[kind]) && data.length === width * height;
     return isSound ? { kind, source: { data, width, height }, steps, note: String(note) } : null;
   });
 }

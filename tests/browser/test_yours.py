@@ -665,6 +665,38 @@ def test_a_picture_stays_in_the_browser(page: Page) -> None:
     assert [url for url in sent if not url.startswith("blob:")] == []
 
 
+REMEMBERED = """async ({ address, text }) => {
+    const { remember, remembered } = await import(`${address}/remembered.js`);
+    remember({ kind: 'drawn', source: { data: [0, 0.5, 1, 0.25], width: 2, height: 2 }, steps: {}, note: 'n' });
+    const [key] = Object.keys(sessionStorage).filter((key) => key.startsWith('latent-explorer'));
+    if (text !== null) sessionStorage.setItem(key, text);
+    const kept = remembered();
+    sessionStorage.removeItem(key);
+    return kept && [...kept.source.data];
+}"""
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (None, [0, 128 / 255, 1, 64 / 255]),
+        ("", None),
+        ("null", None),
+        ("{", None),
+        ('{"kind": "held", "width": 1, "height": 1, "bytes": "AA=="}', None),
+        ('{"kind": "drawn", "width": 28, "height": 28, "bytes": "AA=="}', None),
+        ('{"kind": "drawn", "width": -1, "height": -1, "bytes": "AA=="}', None),
+        ('{"kind": "drawn", "width": 1, "height": 1, "bytes": "!"}', None),
+        ('{"kind": "drawn", "width": 784, "height": 1, "bytes": "' + "A" * 1044 + 'AA=="}', None),
+    ],
+    ids=range(9),
+)
+def test_what_the_tab_keeps_is_an_image_or_nothing(
+    page: Page, app: str, text: str | None, kept: list[float] | None
+) -> None:
+    assert page.evaluate(REMEMBERED, {"address": modules(app), "text": text}) == kept
+
+
 def test_a_narrow_dark_screen_shows_the_image_that_the_address_asks_for(open_page: OpenPage) -> None:
     page = open_page(
         "yours?data=fashion-mnist&d=16&image=9",
@@ -725,7 +757,7 @@ def test_a_drawing_outlasts_a_reload_other_data_and_a_look_at_explore(open_page:
     page.wait_for_function("!location.search.includes('image')")
 
     def is_there() -> None:
-        page.locator('[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
+        page.locator('.yours[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
         assert np.array_equal(pixels(page, "Your drawing"), drawn)
         assert np.array_equal(pixels(page, SEEN), seen)
         expect(page.get_by_role("checkbox", name="Centre")).not_to_be_checked()
@@ -769,7 +801,7 @@ def test_an_own_pair_answers_with_its_own_weights_and_for_its_owner_alone(
     fetched: list[str] = []
     page.on("request", lambda request: fetched.append(request.url))
     page.get_by_role("link", name="Yours").click()
-    page.locator('[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
+    page.locator('.yours[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
     give(page, "seven.png", encoded(ink(), "PNG"))
     seen = pixels(page, SEEN)
     choose(page, "Models", "mine")
