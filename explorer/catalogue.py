@@ -244,6 +244,7 @@ def describe(entry: Entry, *, folder: str = "atlas") -> dict[str, Any]:
     card = dataclasses.asdict(entry.card)
     return {
         **{key: card[key] for key in (*wanted, *figures)},
+        "own": folder == "mine",
         "n": entry.manifest["n"],
         "layers": entry.manifest["layers"],
         "encoder": list(encoder_layers(entry.card)) if "weights" in entry.parts else None,

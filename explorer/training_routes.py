@@ -111,7 +111,7 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
                         )
                     except DamagedFile:
                         return problem("This model's files are damaged: load it again.", 500)
-                    headers = {"Content-Encoding": "gzip", "Cache-Control": KEPT}
+                    headers = {"Cache-Control": KEPT, "Content-Encoding": "gzip" if one.packed else "identity"}
                     return Response(content, media_type="application/octet-stream", headers=headers)
         return problem("There is no such file of yours.", 404)
 

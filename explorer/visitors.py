@@ -137,7 +137,7 @@ class Shelf:
             targets = tuple(place / one for one in names)
             for folder, target in zip(folders, targets):
                 copy_as(folder, target)
-            entries = tuple(map(catalogue.read_entry, targets))
+            entries = tuple(map(catalogue.read_both_halves, targets))
             self.kept.setdefault(visitor, {})[name] = Pair(name, targets, entries)
         return names
 
@@ -149,7 +149,7 @@ class Shelf:
                 return
             for folder, target in zip(folders, pair.folders):
                 copy_as(folder, target)
-            entries = tuple(map(catalogue.read_entry, pair.folders))
+            entries = tuple(map(catalogue.read_both_halves, pair.folders))
             self.kept[visitor][name] = Pair(name, pair.folders, entries)
 
     def remove(self, visitor: str, name: str) -> None:

@@ -223,7 +223,8 @@ def bring(visitor: str) -> None:
 
 
 an_image, a_data_set = st.tabs(["An image", "A data set"])
+visitor = visitors.visitor_of(st.context.cookies)
 with an_image:
-    yours(catalogue.for_browser(catalogue.shipped(), data.titles()))
+    yours(catalogue.for_browser(catalogue.shipped(), data.titles(), own=visitors.shelf().of(visitor)))
 with a_data_set:
-    bring(visitors.visitor_of(st.context.cookies))
+    bring(visitor)

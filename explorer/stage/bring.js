@@ -35,14 +35,28 @@ export function convert(source, wanted, form) {
   return { grey: source, invert, contrast, crop, scale, centre: { ...centre, data: centre.data.map((value) => Math.round(255 * value) / 255) } };
 }
 
-/** Colours to luma (ITU-R BT.601), what is transparent laid onto white. rgba: bytes, four a pixel. */
+/** Colours to luma (ITU-R BT.601) in whole 255ths; what is transparent is laid onto its ground. rgba: bytes, four a pixel. */
 export function greyOf({ rgba, width, height }) {
-  const data = new Float64Array(width * height);
-  for (let i = 0, at = 0; i < data.length; i++, at += 4) {
-    const luma = (0.299 * rgba[at] + 0.587 * rgba[at + 1] + 0.114 * rgba[at + 2]) / 255, alpha = rgba[at + 3] / 255;
-    data[i] = luma * alpha + 1 - alpha;
+  const data = new Float64Array(width * height), ground = groundOf(rgba);
+  for (let i = 0; i < data.length; i++) {
+    const alpha = rgba[4 * i + 3] / 255;
+    data[i] = Math.round(lumaAt(rgba, 4 * i) * alpha + ground * (1 - alpha)) / 255;
   }
   return { data, width, height };
+}
+
+/** What lies behind the transparent: 255 (white), or 0 (black) where the ink itself is light and would be lost on white. */
+export function groundOf(rgba) {
+  let ink = 0, all = 0;
+  for (let at = 0; at < rgba.length; at += 4) {
+    ink += rgba[at + 3] * lumaAt(rgba, at);
+    all += rgba[at + 3];
+  }
+  return ink > 255 * LIGHT * all ? 0 : 255;
+}
+
+function lumaAt(rgba, at) {
+  return 0.299 * rgba[at] + 0.587 * rgba[at + 1] + 0.114 * rgba[at + 2];
 }
 
 /** Whether the ground is light: the median of the outermost pixels is above a half. */

@@ -3,10 +3,14 @@
  * is a sentence that says what would be right.
  */
 
-export const MOST_BYTES = 20e6, MOST_PIXELS = 40e6;
+import { groundOf } from './bring.js';
+
+export const MOST_BYTES = 20e6, MOST_PIXELS = 40e6, MOST_SIDE = 32_767;
 const WORKED_SIDE = 512; // decoded pictures are scaled down to this: 28 by 28 is what becomes of them
+const EXIF = 0x45786966; // its letters
 const RIGHT = 'Right would be a PNG, JPEG, WebP or GIF.';
 const ENDS = { PNG: ['png'], JPEG: ['jpg', 'jpeg', 'jpe', 'jfif'], GIF: ['gif'], WebP: ['webp'] };
+const ANIMATED = 'It is animated: the first frame is used.', TURNED = 'It was turned upright, as its EXIF data say.';
 const OTHERS = [
   ['BMP', (text) => text.startsWith('BM')], ['TIFF', (text) => /^(II\*\0|MM\0\*)/.test(text)], ['PDF', (text) => text.startsWith('%PDF')],
   ['HEIC', (text) => /^ftyp(heic|heix|mif1|msf1)/.test(text.slice(4))], ['AVIF', (text) => /^ftypavi[fs]/.test(text.slice(4))],
@@ -17,13 +21,13 @@ const OTHERS = [
 /**
  * The pixels of a file that someone brought, and what had to be done to it.
  * @param {File|Blob} file
+ * @param {string} name  how sentences call it
  * @returns {Promise<Picture>}
  * @throws {Error} with a sentence for the screen
  */
-export async function readPicture(file) {
-  const name = file.name ? `“${file.name.slice(0, 60)}”` : 'This file';
+export async function readPicture(file, name = named(file.name)) {
   if (file.size > MOST_BYTES) throw new Error(`${name} has ${(file.size / 1e6).toFixed(0)} MB. At most ${MOST_BYTES / 1e6} MB are read: save it smaller.`);
-  const bytes = new Uint8Array(await file.arrayBuffer());
+  const bytes = await bytesOf(file, name);
   const { kind, notes } = inspect(bytes, name);
   const end = /\.([a-z0-9]+)$/i.exec(file.name ?? '')?.[1].toLowerCase();
   if (end && !ENDS[kind].includes(end)) notes.unshift(`It is called .${end.slice(0, 8)} but is a ${kind}, and was read as one.`);
@@ -34,6 +38,19 @@ export async function readPicture(file) {
     throw new Error(`${name} begins as a ${kind} but is damaged: it cannot be decoded. Save or download it again.`);
   }
   return pictureOf(bitmap, notes);
+}
+
+async function bytesOf(file, name) {
+  try {
+    return new Uint8Array(await file.arrayBuffer());
+  } catch {
+    throw new Error(`${name} cannot be read: it is a folder, or it is no longer there. ${RIGHT}`);
+  }
+}
+
+/** A file's name in quotes, without letters that cannot be seen: one of them turns the rest of a sentence round. */
+function named(name) {
+  return `“${[...name.replace(/\p{C}/gu, '')].slice(0, 60).join('')}”`;
 }
 
 /**
@@ -51,7 +68,7 @@ export function pictureOf(bitmap, notes = []) {
   bitmap.close();
   const rgba = context.getImageData(0, 0, width, height).data;
   const hasAlpha = rgba.some((value, i) => i % 4 === 3 && value < 255);
-  return { rgba, width, height, notes: hasAlpha ? [...notes, 'What was transparent was laid onto white.'] : notes };
+  return { rgba, width, height, notes: hasAlpha ? [...notes, `What was transparent was laid onto ${groundOf(rgba) ? 'white' : 'black'}.`] : notes };
 }
 
 /**
@@ -74,7 +91,9 @@ export function inspect(bytes, name = 'This file') {
   }
   const { width, height, notes } = found, said = (value) => value.toLocaleString('en');
   if (!(width > 0 && height > 0)) throw new Error(`${name} is a ${kind} without a size: it is damaged. Save or download it again.`);
-  if (width * height > MOST_PIXELS) throw new Error(`${name} has ${said(width)} by ${said(height)} pixels. At most ${MOST_PIXELS / 1e6} million are decoded: save it smaller.`);
+  if (width * height > MOST_PIXELS || Math.max(width, height) > MOST_SIDE) {
+    throw new Error(`${name} has ${said(width)} by ${said(height)} pixels. At most ${MOST_PIXELS / 1e6} million are decoded, ${said(MOST_SIDE)} a side: save it smaller.`);
+  }
   return { kind, width, height, notes };
 }
 
@@ -98,9 +117,10 @@ function readPng(view) {
     must(at + 12 + view.getUint32(at) <= view.byteLength);
     type = [4, 5, 6, 7].map((i) => String.fromCharCode(view.getUint8(at + i))).join('');
     isAnimated ||= type === 'acTL';
+    if (type === 'eXIf' && orientationOf(view, at + 8) > 1) notes.push(TURNED);
   }
   if (bits === 16) notes.push('It has 16 bits a channel: the browser made 8 of them.');
-  if (isAnimated) notes.push('It is animated: the first frame is used.');
+  if (isAnimated) notes.push(ANIMATED);
   return { width, height, notes };
 }
 
@@ -115,7 +135,7 @@ function readJpeg(view) {
       size = { height: view.getUint16(at + 5), width: view.getUint16(at + 7) };
       if (view.getUint8(at + 9) === 4) notes.push('It has four inks (CMYK): the browser made RGB of them.');
     }
-    if (marker === 0xe1 && orientationOf(view, at + 4) > 1) notes.push('It was turned upright, as its EXIF data say.');
+    if (marker === 0xe1 && view.getUint32(at + 4) === EXIF && orientationOf(view, at + 10) > 1) notes.push(TURNED);
   }
   let end = view.byteLength - 2;
   while (end > at && view.getUint16(end) !== 0xffd9) end--;
@@ -123,18 +143,17 @@ function readJpeg(view) {
   return { width: size?.width, height: size?.height, notes };
 }
 
-/** The orientation in an EXIF segment, 1 where it says none or is damaged: then the browser does not turn it either. */
-function orientationOf(view, at) {
+/** The orientation in EXIF data, 1 where they say none or are damaged: then the browser does not turn it either. */
+function orientationOf(view, tiff) {
   try {
-    return readOrientation(view, at);
+    return readOrientation(view, tiff);
   } catch {
     return 1;
   }
 }
 
-function readOrientation(view, at) {
-  if (view.getUint32(at) !== 0x45786966) return 1; // "Exif"
-  const tiff = at + 6, little = view.getUint16(tiff) === 0x4949, first = tiff + view.getUint32(tiff + 4, little);
+function readOrientation(view, tiff) {
+  const little = view.getUint16(tiff) === 0x4949, first = tiff + view.getUint32(tiff + 4, little);
   for (let i = 0; i < view.getUint16(first, little); i++) {
     const entry = first + 2 + 12 * i;
     if (view.getUint16(entry, little) === 0x0112) return view.getUint16(entry + 8, little);
@@ -143,7 +162,7 @@ function readOrientation(view, at) {
 }
 
 function readGif(view) {
-  const [width, height, flags] = [view.getUint16(6, true), view.getUint16(8, true), view.getUint8(10)];
+  const flags = view.getUint8(10), size = [view.getUint16(6, true), view.getUint16(8, true)];
   const tableBytes = (bits) => (bits & 0x80 ? 3 << ((bits & 7) + 1) : 0);
   let at = 13 + tableBytes(flags), frames = 0;
   const skipBlocks = () => {
@@ -155,18 +174,20 @@ function readGif(view) {
     else {
       must(kind === 0x2c);
       frames++;
+      // A frame may reach beyond the size in the header: decoders make room for it.
+      size.forEach((value, i) => { size[i] = Math.max(value, view.getUint16(at + 1 + 2 * i, true) + view.getUint16(at + 5 + 2 * i, true)); });
       at += 10 + tableBytes(view.getUint8(at + 9)) + 1;
     }
     skipBlocks();
   }
-  return { width, height, notes: frames > 1 ? ['It is animated: the first frame is used.'] : [] };
+  return { width: size[0], height: size[1], notes: frames > 1 ? [ANIMATED] : [] };
 }
 
 function readWebp(view) {
   must(view.getUint32(4, true) + 8 <= view.byteLength);
   const small = (at) => view.getUint16(at, true), whole = (at) => 1 + small(at) + (view.getUint8(at + 2) << 16);
   const form = String.fromCharCode(view.getUint8(15));
-  if (form === 'X') return { width: whole(24), height: whole(27), notes: view.getUint8(20) & 2 ? ['It is animated: the first frame is used.'] : [] };
+  if (form === 'X') return { width: whole(24), height: whole(27), notes: view.getUint8(20) & 2 ? [ANIMATED] : [] };
   if (form === 'L') {
     const bits = view.getUint32(21, true);
     return { width: 1 + (bits & 0x3fff), height: 1 + ((bits >> 14) & 0x3fff), notes: [] };

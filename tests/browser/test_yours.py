@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from playwright.sync_api import Browser, Page, expect
 from safetensors.torch import save
 
 import explorer
-from explorer import atlas, catalogue, checkpoints, models
-from tests.browser.conftest import OpenPage
-from tests.browser.stage import READ, choose, pixels
+from explorer import atlas, catalogue, checkpoints, models, packing
+from tests.browser.conftest import BROWSER_FLAGS, OpenPage, find
+from tests.browser.stage import READ, choose, code, pixels
 
 pytestmark = pytest.mark.browser
 SHIPPED = [entry for entry in catalogue.shipped().entries if entry.card.dataset in ("mnist", "fashion-mnist")]
@@ -56,6 +56,7 @@ def page(browser: Browser, app: str) -> Iterator[Page]:
     """One page for all tests here. Any complaint of the browser fails the last of them."""
     context = browser.new_context(viewport={"width": 1440, "height": 1100})
     context.set_default_timeout(5000)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
     page, complaints = context.new_page(), []
     page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -151,13 +152,16 @@ def test_a_fresh_conv_encoder_agrees_with_torch(
 # --- the conversion ---
 
 
-def test_colours_become_grey_as_pillow_has_them_and_what_is_transparent_is_white(page: Page, app: str) -> None:
-    rng = np.random.default_rng(0)
-    rgba = rng.integers(0, 256, (9, 13, 4), dtype=np.uint8)
+@pytest.mark.parametrize(("low", "high", "ground"), [(0, 120, "white"), (140, 256, "black")])
+def test_colours_become_grey_as_pillow_has_them_and_ink_stands_out_from_what_was_transparent(
+    page: Page, app: str, low: int, high: int, ground: str
+) -> None:
+    rgba = np.random.default_rng(0).integers(low, high, (9, 13, 4), dtype=np.uint8)
+    rgba[..., 3] = np.random.default_rng(1).integers(0, 256, (9, 13))
     image = Image.fromarray(rgba, "RGBA")
-    white = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    laid = Image.alpha_composite(Image.new("RGBA", image.size, ground), image).convert("RGB")
     found = as_array(bring(page, app, "grey", {"rgba": rgba.ravel().tolist(), "width": 13, "height": 9}))
-    assert np.abs(255 * found - np.asarray(white.convert("L"), float)).max() < 2
+    assert np.abs(255 * found - np.asarray(laid.convert("L"), float)).max() < 2
 
 
 @pytest.mark.parametrize(("height", "width", "side"), [(50, 30, 20), (33, 100, 20), (7, 9, 20), (400, 3, 28)])
@@ -291,6 +295,27 @@ def test_a_thicker_pen_and_the_eraser_do_as_they_say(page: Page) -> None:
     choose(page, "Tool", "Pen")
 
 
+def test_undo_brings_back_the_drawing_before_each_stroke_and_before_a_held_out_image(page: Page) -> None:
+    page.get_by_role("button", name="Clear").click()
+    pad = page.get_by_role("application", name=re.compile("^Your drawing"))
+    pad.focus()
+    page.keyboard.press("Space")
+    first = pixels(page, "Your drawing")
+    for _ in range(4):
+        page.keyboard.press("Shift+ArrowDown")
+    line = pixels(page, "Your drawing")
+    assert line.sum() > first.sum() > 0
+    assert re.fullmatch(r"column \d+, row \d+, 100 % ink", page.locator(".pad-tools [role=status]").inner_text())
+    page.get_by_role("button", name="5: take this image").click()
+    page.get_by_role("button", name="Undo").click()
+    assert np.array_equal(pixels(page, "Your drawing"), line)
+    expect(page.get_by_text("Your drawing, centred as the data set is.")).to_be_visible()
+    pad.focus()
+    for _ in range(4):
+        page.keyboard.press("Control+z")
+    assert np.array_equal(pixels(page, "Your drawing"), first)
+
+
 def test_presets_are_reached_by_keyboard_and_have_what_is_usual_beside_them(page: Page) -> None:
     page.get_by_role("button", name="0: take this image").focus()
     for _ in range(3):
@@ -381,16 +406,46 @@ def animated(form: str) -> bytes:
     return encoded(ink().convert("RGB"), form, save_all=True, append_images=[other.convert("RGB")], duration=50)
 
 
-def see_through() -> bytes:
-    image = Image.new("RGBA", ink().size, (0, 0, 0, 0))
+def see_through(value: int) -> bytes:
+    image = Image.new("RGBA", ink().size, (value, value, value, 0))
     image.putalpha(Image.eval(ink(), lambda value: 255 if value < 128 else 0))
     return encoded(image, "PNG")
 
 
-def sideways() -> bytes:
+def turned(orientation: int, form: str, **options: Any) -> bytes:
+    """The picture as a camera held otherwise writes it: pixels turned, and in the EXIF data how to turn them back."""
+    by = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise by a quarter when it is shown
-    return encoded(ink().rotate(90, expand=True), "JPEG", exif=exif, quality=95)
+    exif[0x0112] = orientation
+    image = ink().transpose(by[orientation]) if orientation in by else ink()
+    content = encoded(image, form, exif=exif, **options)
+    with Image.open(io.BytesIO(content)) as read:
+        upright = np.asarray(ImageOps.exif_transpose(read), int)
+    assert np.abs(upright - np.asarray(ink(), int)).max() <= 12, "the file says what it should"
+    return content
+
+
+@pytest.mark.parametrize(("form", "lossy"), [("PNG", 0), ("JPEG", 6)])
+def test_however_the_camera_was_held_the_picture_is_the_same(page: Page, form: str, lossy: int) -> None:
+    note = page.get_by_text("It was turned upright, as its EXIF data say.")
+    shown = {}
+    for orientation in range(1, 9):
+        page.get_by_role("button", name="0: take this image").click()
+        give(page, f"held.{form.lower()}", turned(orientation, form, **({"quality": 100} if lossy else {})))
+        expect(page.get_by_text("Your picture.")).to_be_visible()
+        expect(note).to_have_count(int(orientation > 1))
+        shown[orientation] = pixels(page, SEEN).astype(int)
+    for orientation, seen in shown.items():
+        assert np.abs(seen - shown[1]).max() <= lossy, orientation
+    assert shown[1].max() == 255
 
 
 @pytest.mark.parametrize(
@@ -398,11 +453,18 @@ def sideways() -> bytes:
     [
         ("deep.png", sixteen_bits(), "It has 16 bits a channel"),
         ("inks.jpg", encoded(ink().convert("CMYK"), "JPEG", quality=95), "It has four inks (CMYK)"),
-        ("clear.png", see_through(), "What was transparent was laid onto white."),
+        ("dark.png", see_through(0), "What was transparent was laid onto white."),
+        ("light.png", see_through(255), "What was transparent was laid onto black."),
+        (
+            "names.gif",
+            encoded(ink().convert("P"), "GIF", transparency=238),
+            "What was transparent was laid onto white.",
+        ),
+        ("names.png", encoded(ink().convert("P"), "PNG"), "Your picture."),
+        ("bits.png", encoded(ink().convert("1"), "PNG"), "Your picture."),
         ("film.gif", animated("GIF"), "It is animated: the first frame is used."),
         ("film.png", animated("PNG"), "It is animated: the first frame is used."),
         ("film.webp", animated("WEBP"), "It is animated: the first frame is used."),
-        ("turned.jpg", sideways(), "It was turned upright, as its EXIF data say."),
         ("not-a.png", encoded(ink(), "JPEG"), "It is called .png but is a JPEG"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.count(".") == 1 and len(value) < 12 else "",
@@ -422,6 +484,12 @@ def claiming(width: int, height: int) -> bytes:
     content[16:24] = struct.pack(">II", width, height)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     return bytes(content)
+
+
+def reaching_beyond() -> bytes:
+    """A GIF whose header says one pixel, and whose only frame says far more."""
+    header = struct.pack("<6sHHBBB", b"GIF89a", 1, 1, 0, 0, 0)
+    return header + struct.pack("<cHHHHBB", b",", 0, 0, 65_535, 65_535, 0, 2) + b"\x02\x4c\x01\x00;"
 
 
 def with_a_hole(content: bytes) -> bytes:
@@ -447,6 +515,15 @@ SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><script>document.title='taken'</
         ("script.svg", SVG, "“script.svg” is an SVG, which is a program rather than pixels"),
         ("script.png", b"<?xml version='1.0'?>\n<!-- svg -->" + SVG, "“script.png” is an SVG"),
         ("huge.png", claiming(60_000, 60_000), "“huge.png” has 60,000 by 60,000 pixels. At most 40 million"),
+        ("bomb.png", claiming(30_000, 30_000), "“bomb.png” has 30,000 by 30,000 pixels. At most 40 million"),
+        (
+            "long.png",
+            claiming(40_000, 1),
+            "“long.png” has 40,000 by 1 pixels. At most 40 million are decoded, 32,767 a",
+        ),
+        ("frame.gif", reaching_beyond(), "“frame.gif” has 65,535 by 65,535 pixels"),
+        ("\u202egnp.exe", b"MZ", "“gnp.exe” is not an image."),
+        ("🎨 ציור.png", b"text", "“🎨 ציור.png” is not an image."),
         ("none.png", claiming(0, 5), "“none.png” is a PNG without a size"),
         ("scan.tiff", encoded(ink(), "TIFF"), "“scan.tiff” is a TIFF, which is not read here."),
         ("old.bmp", encoded(ink(), "BMP"), "“old.bmp” is a BMP, which is not read here."),
@@ -473,29 +550,110 @@ def test_a_file_that_is_too_large_is_not_even_read(page: Page, tmp_path: Path) -
     expect(page.get_by_role("alert").filter(has_text="“heavy.png” has 21 MB. At most 20 MB are read")).to_be_visible()
 
 
-HAND_OVER = """({ kind, file }) => {
+DROP = """file => {
     const bytes = file && Uint8Array.from(atob(file), (c) => c.charCodeAt(0)), transfer = new DataTransfer();
     if (bytes) transfer.items.add(new File([bytes], 'seven.png', { type: 'image/png' }));
     const find = (root) => root.querySelector('.source')
         ?? [...root.querySelectorAll('*')].map((e) => e.shadowRoot && find(e.shadowRoot)).find(Boolean);
     const options = { bubbles: true, composed: true, cancelable: true };
-    if (kind === 'drop') find(document).dispatchEvent(new DragEvent('drop', { ...options, dataTransfer: transfer }));
-    else document.body.dispatchEvent(new ClipboardEvent('paste', { ...options, clipboardData: transfer }));
+    find(document).dispatchEvent(new DragEvent('drop', { ...options, dataTransfer: transfer }));
+}"""
+COPY = """async file => {
+    const blob = new Blob([Uint8Array.from(atob(file), (c) => c.charCodeAt(0))], { type: 'image/png' });
+    await navigator.clipboard.write([new ClipboardItem({ 'image/png': blob })]);
 }"""
 
 
-@pytest.mark.parametrize(("kind", "without"), [("drop", "What was dropped is not a file"), ("paste", "no picture in")])
-def test_a_picture_may_be_dropped_or_pasted(page: Page, kind: str, without: str) -> None:
+def test_a_picture_may_be_dropped(page: Page) -> None:
     page.get_by_role("button", name="0: take this image").click()
-    page.evaluate(HAND_OVER, {"kind": kind, "file": base64.b64encode(encoded(ink(), "PNG")).decode()})
+    page.evaluate(DROP, base64.b64encode(encoded(ink(), "PNG")).decode())
     reads(page, "7")
-    page.evaluate(HAND_OVER, {"kind": kind, "file": None})
-    expect(page.get_by_role("alert").filter(has_text=without)).to_be_visible()
+    page.evaluate(DROP, None)
+    expect(page.get_by_role("alert").filter(has_text="What was dropped is not a file")).to_be_visible()
+
+
+@pytest.mark.parametrize("by", ["button", "keys"])
+def test_a_picture_in_the_clipboard_is_pasted(page: Page, by: str) -> None:
+    def paste() -> None:
+        if by == "button":
+            page.get_by_role("button", name="Paste").click()
+        else:
+            page.keyboard.press("Control+v")
+
+    page.get_by_role("button", name="0: take this image").click()
+    page.evaluate(COPY, base64.b64encode(encoded(ink(), "PNG")).decode())
+    paste()
+    reads(page, "7")
+    page.evaluate("navigator.clipboard.writeText('no picture')")
+    paste()
+    expect(page.get_by_role("alert").filter(has_text="There is no picture in the clipboard.")).to_be_visible()
+    reads(page, "7")
+
+
+def test_text_that_is_pasted_into_a_field_is_no_concern_of_the_picture(page: Page) -> None:
+    page.get_by_role("button", name="0: take this image").click()
+    page.evaluate("navigator.clipboard.writeText('a name')")
+    page.evaluate("document.body.append(Object.assign(document.createElement('input'), { id: 'field' }))")
+    page.locator("#field").press("Control+v")
+    assert page.locator("#field").input_value() == "a name"
+    expect(page.get_by_text("There is no picture in the clipboard.")).to_be_hidden()
+    page.evaluate("document.getElementById('field').remove()")
 
 
 def test_without_a_camera_the_way_out_is_told(page: Page) -> None:
     page.get_by_role("button", name="Camera", exact=True).click()
-    expect(page.get_by_role("alert").filter(has_text="The browser gives no camera to this page.")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="or choose a file.")).to_be_visible()
+
+
+FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+WATCH = """() => {
+    const original = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    window.streams = [];
+    navigator.mediaDevices.getUserMedia = async (wanted) => {
+        if (window.refuses) throw new DOMException('', 'NotAllowedError');
+        const stream = await original(wanted);
+        window.streams.push(stream);
+        return stream;
+    };
+}"""
+LIVE = "() => streams.map((stream) => stream.getTracks().map((track) => track.readyState).join())"
+
+
+def test_the_camera_takes_a_picture_and_is_switched_off(browser: Browser, app: str) -> None:
+    seeing = browser.browser_type.launch(executable_path=find(), args=[*BROWSER_FLAGS, *FAKE_CAMERA])
+    page = seeing.new_page()
+    page.goto(f"{app}/yours")
+    page.locator('[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
+    page.evaluate(WATCH)
+    page.get_by_role("button", name="Camera", exact=True).click()
+    shutter = page.get_by_role("button", name="Take the picture")
+    expect(shutter).to_be_focused()
+    assert page.evaluate(LIVE) == ["live"]
+    page.wait_for_function(
+        "[...document.querySelectorAll('*')].some(function seen(e) {"
+        " return e.videoWidth > 0 || [...(e.shadowRoot?.querySelectorAll('*') ?? [])].some(seen); })"
+    )
+    before = pixels(page, SEEN)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Your picture.", exact=True)).to_be_visible()
+    assert not np.array_equal(pixels(page, SEEN), before)
+    grey = page.get_by_role("img", name="After grey", exact=True)
+    assert grey.evaluate("canvas => canvas.width > canvas.height"), "the camera's own aspect"
+    expect(shutter).to_be_hidden()
+    assert page.evaluate(LIVE) == ["ended"]
+
+    page.get_by_role("button", name="Camera", exact=True).click()
+    page.get_by_role("button", name="Close the camera").click()
+    expect(page.get_by_role("button", name="Camera", exact=True)).to_be_focused()
+    assert page.evaluate(LIVE) == ["ended", "ended"]
+
+    seen = pixels(page, SEEN)
+    page.evaluate("window.refuses = true")
+    page.get_by_role("button", name="Camera", exact=True).click()
+    told = page.get_by_role("alert").filter(has_text="The browser does not let this page use the camera. Allow it")
+    expect(told).to_be_visible()
+    assert np.array_equal(pixels(page, SEEN), seen)
+    seeing.close()
 
 
 def test_a_picture_stays_in_the_browser(page: Page) -> None:
@@ -507,9 +665,44 @@ def test_a_picture_stays_in_the_browser(page: Page) -> None:
     assert [url for url in sent if not url.startswith("blob:")] == []
 
 
+REMEMBERED = """async ({ address, text }) => {
+    const { remember, remembered } = await import(`${address}/remembered.js`);
+    remember({ kind: 'drawn', source: { data: [0, 0.5, 1, 0.25], width: 2, height: 2 }, steps: {}, note: 'n' });
+    const [key] = Object.keys(sessionStorage).filter((key) => key.startsWith('latent-explorer'));
+    if (text !== null) sessionStorage.setItem(key, text);
+    const kept = remembered();
+    sessionStorage.removeItem(key);
+    return kept && [...kept.source.data];
+}"""
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (None, [0, 128 / 255, 1, 64 / 255]),
+        ("", None),
+        ("null", None),
+        ("{", None),
+        ('{"kind": "held", "width": 1, "height": 1, "bytes": "AA=="}', None),
+        ('{"kind": "drawn", "width": 28, "height": 28, "bytes": "AA=="}', None),
+        ('{"kind": "drawn", "width": -1, "height": -1, "bytes": "AA=="}', None),
+        ('{"kind": "drawn", "width": 1, "height": 1, "bytes": "!"}', None),
+        ('{"kind": "drawn", "width": 784, "height": 1, "bytes": "' + "A" * 1044 + 'AA=="}', None),
+    ],
+    ids=range(9),
+)
+def test_what_the_tab_keeps_is_an_image_or_nothing(
+    page: Page, app: str, text: str | None, kept: list[float] | None
+) -> None:
+    assert page.evaluate(REMEMBERED, {"address": modules(app), "text": text}) == kept
+
+
 def test_a_narrow_dark_screen_shows_the_image_that_the_address_asks_for(open_page: OpenPage) -> None:
     page = open_page(
-        "yours?data=fashion-mnist&d=16&image=9", viewport={"width": 360, "height": 740}, color_scheme="dark"
+        "yours?data=fashion-mnist&d=16&image=9",
+        viewport={"width": 360, "height": 740},
+        color_scheme="dark",
+        has_touch=True,
     )
     assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") == 360
     assert np.array_equal(pixels(page, SEEN), atlas.held_out("fashion-mnist")[0][9].ravel())
@@ -517,9 +710,118 @@ def test_a_narrow_dark_screen_shows_the_image_that_the_address_asks_for(open_pag
     assert max(marks.evaluate(READ)) > 0, "the code is marked on the map"
     expect(page.get_by_role("application", name="VAE latent map").locator("ellipse")).to_have_count(1)
 
+    # A finger draws, and neither moves the page nor is joined to a second one.
+    page.get_by_role("button", name="Clear").click()
+    pad = page.get_by_role("application", name=re.compile("^Your drawing"))
+    pad.scroll_into_view_if_needed()
+    box, touch = pad.bounding_box(), page.context.new_cdp_session(page)
+    assert box
+    scrolled = "document.querySelector('[data-testid=stMain]').scrollTop"
+    before = page.evaluate(scrolled)
+
+    def fingers(kind: str, *places: tuple[float, float]) -> None:
+        points = [
+            {"x": box["x"] + across * box["width"], "y": box["y"] + down * box["height"], "id": i}
+            for i, (across, down) in enumerate(places)
+        ]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    fingers("touchStart", (0.25, 0.8))
+    fingers("touchStart", (0.25, 0.8), (0.75, 0.8))
+    for down in np.linspace(0.8, 0.2, 12):
+        fingers("touchMove", (0.25, float(down)), (0.75, 0.8))
+    fingers("touchEnd")
+    drawn = pixels(page, "Your drawing").reshape(28, 28)
+    assert drawn[6:22, 7].min() > 100
+    assert drawn[:, 14:].max() == 0
+    assert page.evaluate(scrolled) == before
+
 
 def test_an_address_that_names_nothing_is_told_and_the_page_opens(open_page: OpenPage) -> None:
     page = open_page("yours?data=tea&d=7&image=x")
     told = page.get_by_role("alert").filter(has_text="Unknown data in the address: “tea”. Right would be: mnist, ")
     expect(told).to_contain_text("Unknown d in the address")
     expect(told).to_contain_text("Unknown image in the address: “x”. Right would be: 0 to 9999.")
+
+
+def test_a_drawing_outlasts_a_reload_other_data_and_a_look_at_explore(open_page: OpenPage) -> None:
+    page = open_page("yours?d=16")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.post_data or ""))
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("application", name=re.compile("^Your drawing")).focus()
+    for key in ("Space", *["Shift+ArrowUp"] * 9, *["Shift+ArrowRight"] * 4):
+        page.keyboard.press(key)
+    page.get_by_role("checkbox", name="Centre").uncheck()
+    drawn, seen = pixels(page, "Your drawing"), pixels(page, SEEN)
+    page.wait_for_function("!location.search.includes('image')")
+
+    def is_there() -> None:
+        page.locator('.yours[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
+        assert np.array_equal(pixels(page, "Your drawing"), drawn)
+        assert np.array_equal(pixels(page, SEEN), seen)
+        expect(page.get_by_role("checkbox", name="Centre")).not_to_be_checked()
+        expect(page.get_by_text("Your drawing, centred as the data set is.")).to_be_visible()
+
+    page.reload()
+    is_there()
+    select(page, "Fashion-MNIST", "16")
+    is_there()
+
+    copies = {kind: pixels(page, f"{kind} reconstruction") for kind in ("AE", "VAE")}
+    x = seen.reshape(1, 1, 28, 28).astype(np.float32) / 255
+    expect(page.locator(".reading")).to_contain_text("The classifier reads")
+    page.get_by_role("link", name="Explore from here").click()
+    page.get_by_role("slider", name="AE z1", exact=True).wait_for(timeout=PATIENCE_MS)
+    page.locator('[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
+    for kind, copy in copies.items():
+        expected = explorer.load(f"fashion-mnist-{kind.lower()}-16").encode(x)[0]
+        assert code(page, kind, 16) == pytest.approx(expected, abs=0.01 * float(np.abs(expected).max()))
+        assert np.abs(pixels(page, f"{kind} decoded image") - copy).max() <= 1
+
+    page.get_by_role("link", name="Yours").click()
+    is_there()
+    assert sent
+    assert not any(sent), "no request has a body: nothing of the drawing is sent"
+    page.get_by_role("button", name="3: take this image").click()
+    page.reload()
+    page.locator('[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
+    expect(page.get_by_text("as the data set has it.")).to_be_visible()
+
+
+def test_an_own_pair_answers_with_its_own_weights_and_for_its_owner_alone(
+    browser: Browser, app: str, tmp_path: Path
+) -> None:
+    packing.pack([checkpoints.PRETRAINED / f"mnist-{kind}-16" for kind in ("ae", "vae")], tmp_path / "mine.zip")
+    page = browser.new_page(viewport={"width": 1440, "height": 950})
+    page.goto(f"{app}/train")
+    page.get_by_text("Your models: load a file").click(timeout=PATIENCE_MS)
+    page.locator('input[type="file"]').set_input_files(tmp_path / "mine.zip")
+    expect(page.get_by_text("Loaded as mine-ae and mine-vae")).to_be_visible(timeout=PATIENCE_MS)
+    fetched: list[str] = []
+    page.on("request", lambda request: fetched.append(request.url))
+    page.get_by_role("link", name="Yours").click()
+    page.locator('.yours[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
+    give(page, "seven.png", encoded(ink(), "PNG"))
+    seen = pixels(page, SEEN)
+    choose(page, "Models", "mine")
+    page.locator('[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
+    assert np.array_equal(pixels(page, SEEN), seen)
+    expect(page.get_by_text("mine-vae, 16 dimensions")).to_be_visible()
+    check_answers(page, "mnist", 16)
+    page.wait_for_function("location.search.includes('models=mine')")
+
+    weights = f"{app}/mine/{explorer.load('mnist-vae-16').card.sha256}"
+    assert weights in fetched
+    status = "async url => (await fetch(url)).status"
+    assert page.evaluate(status, weights) == 200
+    other = browser.new_page()
+    other.goto(f"{app}/health")
+    assert other.evaluate(status, weights) == 404
+    other.close()
+    reads(page, "7")
+    expect(page.get_by_text("Of your models, those are offered")).to_be_hidden()
+    expect(page.get_by_text("null")).to_have_count(0)
+    link = page.get_by_role("link", name="Explore from here").get_attribute("href") or ""
+    assert "left=mine-ae&right=mine-vae" in link
+    page.close()
