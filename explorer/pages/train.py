@@ -50,6 +50,7 @@ HELP = {
     "batch_size": "Images a step.",
     "seed": "Of first weights, order and noise: the same seed gives the same models.",
 }
+GONE = "There is no such data set here any more: bring it again, or choose another one"
 
 
 @dataclass(frozen=True)
@@ -113,43 +114,60 @@ def first_choice(there: dict[str, Source]) -> None:
         st.session_state["data"] = asked
     if st.session_state.get("data", DEFAULTS["data"]) not in there:
         del st.session_state["data"]
-        st.warning("There is no such data set here any more: bring it again, or choose another one.")
+        st.warning(f"{GONE}.")
 
 
-def controls(there: dict[str, Source]) -> tuple[Settings, Source]:
-    """The settings and the data as chosen. Raises ValueError for sizes that are no numbers."""
+def controls(there: dict[str, Source]) -> None:
+    """The widgets; what they say is read by as_chosen."""
     first_choice(there)
     for key, value in DEFAULTS.items():
         st.session_state.setdefault(key, value)
     what, network, weights, steps = st.columns(4)
-    key = what.selectbox("Data", list(there), format_func=lambda key: there[key].label, key="data", help=HELP["data"])
-    source = there[str(key)]
+    what.selectbox("Data", list(there), format_func=lambda key: there[key].label, key="data", help=HELP["data"])
     what.slider("Latent dimensions", 1, MAX_LATENT_DIM, key="latent_dim", help=HELP["latent_dim"])
     arch = network.segmented_control("Network", ["mlp", "conv"], key="arch", required=True, help=HELP["arch"])
-    hidden = network.text_input("Hidden sizes", key=f"hidden_{arch}", help=HELP["hidden"])
+    network.text_input("Hidden sizes", key=f"hidden_{arch}", help=HELP["hidden"])
     weights.select_slider("beta (the VAE's only)", BETAS, key="beta", help=HELP["beta"])
     weights.number_input("Epochs", 1, MAX_EPOCHS, key="epochs", help=HELP["epochs"])
     steps.select_slider("Learning rate", RATES, key="lr", format_func=lambda rate: f"{rate:g}", help=HELP["lr"])
     left, right = steps.columns(2)
     left.selectbox("Batch", BATCHES, key="batch_size", help=HELP["batch_size"])
     right.number_input("Seed", 0, 2**32 - 2, key="seed", help=HELP["seed"])
-    keys = ("latent_dim", "beta", "epochs", "batch_size", "lr", "seed")
+
+
+def as_chosen(there: dict[str, Source]) -> tuple[Settings, Source]:
+    """The settings and the data as the widgets have them. Raises ValueError for what cannot be trained here."""
+    keys = ("arch", "latent_dim", "beta", "epochs", "batch_size", "lr", "seed")
     values = {key: st.session_state[key] for key in keys}
-    sizes = parse_hidden(hidden, name="Hidden sizes")
-    return Settings(dataset=source.dataset, arch=str(arch), hidden=sizes, **values), source
+    source = there.get(st.session_state["data"])
+    if source is None:
+        raise ValueError(GONE)
+    hidden = parse_hidden(st.session_state[f"hidden_{values['arch']}"], name="Hidden sizes")
+    chosen = Settings(dataset=source.dataset, hidden=hidden, **values)
+    check(chosen, source)
+    return chosen, source
 
 
-def check(chosen: Settings, source: Source) -> str:
-    """How large the pair is, in a sentence. Raises ValueError if it cannot be trained here."""
-    shape = source.image_shape
+def weights_of(chosen: Settings, source: Source) -> tuple[int, int]:
+    """How many the AE and the VAE would have. Raises ValueError if they cannot be built."""
+    network = {"latent_dim": chosen.latent_dim, "arch": chosen.arch, "hidden": chosen.hidden}
+    check_architecture(image_shape=source.image_shape, **network)  # type: ignore[arg-type]
+    ae, vae = (count_parameters(model, image_shape=source.image_shape, **network) for model in ("ae", "vae"))  # type: ignore[arg-type]
+    return ae, vae
+
+
+def check(chosen: Settings, source: Source) -> None:
+    """Raise ValueError, in a sentence, if the pair cannot be trained here."""
     if source.is_table and chosen.arch == "conv":
         raise ValueError("The rows of a table are no pictures, so conv has no neighbours to look at: choose mlp")
-    network = {"latent_dim": chosen.latent_dim, "arch": chosen.arch, "hidden": chosen.hidden}
-    check_architecture(image_shape=shape, **network)  # type: ignore[arg-type]
-    ae, vae = (count_parameters(model, image_shape=shape, **network) for model in ("ae", "vae"))  # type: ignore[arg-type]
+    _, vae = weights_of(chosen, source)
     if vae > MAX_WEIGHTS:
         raise ValueError(f"On this page a model may have at most {MAX_WEIGHTS:,} weights, this one has {vae:,}")
-    chosen.check(image_shape=shape, n=source.n)
+    chosen.check(image_shape=source.image_shape, n=source.n)
+
+
+def size_of_pair(chosen: Settings, source: Source) -> str:
+    ae, vae = weights_of(chosen, source)
     return (
         f"{ae:,} weights in the AE; {vae:,} in the VAE, whose encoder gives two numbers a dimension. "
         "Everything but beta is the same for both."
@@ -170,7 +188,13 @@ def about_source(source: Source) -> str:
     return " ".join(filter(None, (scaled, single, few)))
 
 
-def start(chosen: Settings, source: Source) -> None:
+def start() -> None:
+    """Order what the widgets say now: the click that starts may also end the typing of a number."""
+    try:
+        chosen, source = as_chosen(sources(visitors.visitor_of(st.context.cookies)))
+    except ValueError as error:
+        st.session_state["refusal"] = f"{error}."
+        return
     submit(chosen, full=source.full, data_folder=source.folder)
 
 
@@ -197,18 +221,18 @@ def form(visitor: str, *, running: bool) -> None:
         with st.container(horizontal=True):
             for name, (why, values) in PRESETS.items():
                 st.button(name.capitalize(), help=why, on_click=choose_preset, args=(values,), type="tertiary")
+        there = sources(visitor)
+        controls(there)
         try:
-            chosen, source = controls(sources(visitor))
-            st.caption(check(chosen, source))
+            chosen, source = as_chosen(there)
+            st.caption(size_of_pair(chosen, source))
             if said := about_source(source):
                 st.caption(said)
-            problem = ""
+            possible = True
         except ValueError as error:
-            problem = f"{error}."
-            st.warning(problem)
-        st.button(
-            "Start", type="primary", disabled=bool(problem), on_click=start, args=() if problem else (chosen, source)
-        )
+            st.warning(f"{error}.")
+            possible = False
+        st.button("Start", type="primary", disabled=not possible, on_click=start)
 
 
 def go_on(name: str, more: int) -> None:

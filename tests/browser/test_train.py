@@ -48,10 +48,9 @@ def start(context: BrowserContext, server: str, *, epochs: int, dataset: str = "
     page.goto(f"{server}/train")
     page.get_by_role("combobox", name=re.compile("Data")).click(timeout=SLOW)
     page.get_by_role("option", name=dataset, exact=True).click()
-    page.get_by_role("spinbutton", name="Epochs").fill(str(epochs))
-    page.get_by_role("spinbutton", name="Epochs").press("Enter")
     expect(page.get_by_text("weights in the AE")).to_be_visible()
-    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_role("spinbutton", name="Epochs").fill(str(epochs))
+    page.get_by_role("button", name="Start", exact=True).click()  # which ends the typing, too
     page.wait_for_url(re.compile(r"job=\w+"))
     return page
 
