@@ -88,7 +88,9 @@ def add_train_options(train: argparse.ArgumentParser) -> None:
     """What is not given is None, so that a training that is resumed keeps what it has."""
     usual = Settings()
     hidden = "; or ".join(f"{','.join(map(str, sizes))} for {arch}" for arch, sizes in DEFAULT_HIDDEN.items())
-    train.add_argument("--dataset", help=f"mnist, fashion-mnist or digits (default: {usual.dataset})")
+    train.add_argument(
+        "--dataset", help=f"mnist, fashion-mnist, digits, or a path to one's own (default: {usual.dataset})"
+    )
     train.add_argument("--root", type=Path, help="folder with the full sets, in torchvision's layout")
     train.add_argument("--model", help="ae or vae (default: vae)")
     train.add_argument("--arch", help=f"mlp or conv (default: {usual.arch})")
@@ -204,8 +206,6 @@ def train_model(options: argparse.Namespace) -> None:
 
 def fresh(options: argparse.Namespace) -> Run:
     """A training from the start. Raises ValueError, before any work, if it cannot be."""
-    from explorer import data
-
     if options.out is None:
         raise ValueError("the following arguments are required: --out")
     check_empty(options.out)
@@ -213,7 +213,8 @@ def fresh(options: argparse.Namespace) -> Run:
     values = given(options)
     kind = values.pop("model", "vae")
     settings = Settings(**{"hidden": DEFAULT_HIDDEN.get(values.get("arch", Settings.arch), ()), **values})
-    dataset = data.load(settings.dataset, root=options.root)
+    dataset = find_data(settings.dataset, root=options.root)
+    settings = replace(settings, dataset=dataset.name)
 
     from explorer import models, training
 
@@ -230,6 +231,19 @@ def fresh(options: argparse.Namespace) -> Run:
     return Run(options.out, kind, settings, dataset, model, state, options.json)
 
 
+def find_data(name: str, *, root: Path | None) -> Dataset:
+    """The data set of this name, or one's own at the path that it is. Raises ValueError if there is neither."""
+    from explorer import bring, data
+
+    if name not in data.NAMES and Path(name).exists():
+        return bring.load(Path(name), say=lambda sentence: print(sentence, file=sys.stderr))
+    if name not in data.NAMES:
+        raise ValueError(
+            f"Unknown data set: {name!r}. Must be one of: {', '.join(data.NAMES)}, or the path of a file or folder"
+        )
+    return data.load(name, root=root)
+
+
 def given(options: argparse.Namespace) -> dict[str, Any]:
     """The model and the settings that were asked for, by the names that Settings has."""
     asked = {name: getattr(options, name) for name in ("model", *(field.name for field in fields(Settings)))}
@@ -240,7 +254,7 @@ def given(options: argparse.Namespace) -> dict[str, Any]:
 
 def resumed(options: argparse.Namespace) -> Run:
     """The training in the folder --resume. Raises ValueError, before any work, if it cannot go on as was asked."""
-    from explorer import data, resume
+    from explorer import own_data, resume
     from explorer.models import VAE
 
     folder, asked = options.resume, given(options)
@@ -250,14 +264,18 @@ def resumed(options: argparse.Namespace) -> Run:
     check_writable(out)
     model, state, about = resume.load(folder)
     settings, kind = recorded(folder, model, state, about), "vae" if isinstance(model, VAE) else "ae"
+    own = settings.dataset.startswith(own_data.PREFIX)
+    where = asked.pop("dataset", settings.dataset) if own else settings.dataset
     check_same(folder, asked, {**vars(settings), "model": kind})
     settings = replace(settings, epochs=asked.get("epochs", settings.epochs))
     check_goes_on(folder, settings.epochs, done=state.epoch)
-    dataset = data.load(settings.dataset, root=options.root)
+    if own and where == settings.dataset:
+        raise ValueError(f"The training in {folder} saw a data set of one's own: name its path with --dataset")
+    dataset = find_data(where, root=options.root)
     if (dataset.sha256, dataset.image_shape) != (about.get("data_sha256"), model.image_shape):
         raise ValueError(
             f"The training in {folder} saw other images than {dataset.source} of {dataset.title}; "
-            "name the folder that has them with --root"
+            f"name the {'path' if own else 'folder'} that has them with {'--dataset' if own else '--root'}"
         )
     check_budget(n=len(dataset.x_train), **settings.budget(kind))
     return Run(out, kind, settings, dataset, model, state, options.json)

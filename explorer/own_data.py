@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from explorer.files import DamagedFile, read_checked, read_record, sha256, write
 FORMAT = 1
 ARRAYS, RECORD = "data.safetensors", "data.json"
 PREFIX = "own-"
+NAME = re.compile(rf"{PREFIX}[0-9a-f]{{12}}")
 MAX_RECORD_BYTES = 2_000_000
 MAX_ARRAY_BYTES = 1_300_000_000  # 100,000 items of 3 * 64 * 64 bytes, and their labels
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -91,6 +93,18 @@ def read_about(folder: Path) -> dict[str, Any]:
     if not all(isinstance(text, str) for text in texts) or not all(isinstance(n, (int, float)) for n in numbers):
         raise DamagedFile(f"{folder / RECORD} is not {what}: names and bounds of the wrong kind")
     return record
+
+
+def read_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The arrays' shapes by name, from the head of their file alone. Raises DamagedFile."""
+    path = folder / ARRAYS
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            head = json.loads(file.read(min(length, MAX_RECORD_BYTES)))
+        return {key: tuple(head[key]["shape"]) for key in KEYS}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DamagedFile(f"{path} is not a data set: {error}") from error
 
 
 def load(folder: Path) -> Dataset:

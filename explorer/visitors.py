@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -9,20 +10,26 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from explorer import catalogue, checkpoints, jobs
+from explorer import catalogue, checkpoints, jobs, own_data
 from explorer.files import write_whole
 
 COOKIE = "latent_explorer_visitor"
 NAME = re.compile(r"[A-Za-z0-9_-]{32}")
 MAX_KEPT = 20
+MAX_SETS = 5
+MAX_PLACES = 3  # of what is being read or looked at; the oldest goes
+MAX_SET_BYTES = 1_000_000_000  # of all the data sets that one visitor has
+NEW = "new-"
+GONE_S = 300.0  # a reload, or a laptop's lid, must not cost a data set
 PAIR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 
@@ -33,12 +40,20 @@ def visitor_of(cookies: Mapping[str, str]) -> str:
 
 
 class Visitors:
-    """Gives a page's visitor a name, unreadable for scripts and not sent along by other sites' forms."""
+    """Gives a page's visitor a name, unreadable for scripts and not sent along by other sites' forms.
 
-    def __init__(self, app: ASGIApp) -> None:
+    present: told of a visitor as long as a page of theirs is open, which each page's websocket shows.
+    """
+
+    def __init__(self, app: ASGIApp, *, present: Callable[[str], contextlib.AbstractContextManager[None]]) -> None:
         self.app = app
+        self.present = present
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            with self.present(visitor_of(HTTPConnection(scope).cookies)):
+                await self.app(scope, receive, send)
+            return
         if scope["type"] != "http" or visitor_of(Request(scope).cookies):
             await self.app(scope, receive, send)
             return
@@ -62,6 +77,12 @@ class Visitors:
 def shelf() -> Shelf:
     """The shelf of this server; it goes when the server does."""
     return Shelf(jobs.here().root / "shelf")
+
+
+@functools.cache
+def data_shelf() -> DataShelf:
+    """The data sets that this server's visitors have brought."""
+    return DataShelf(jobs.here().root / "data")
 
 
 @dataclass(frozen=True)
@@ -112,7 +133,7 @@ class Shelf:
                 raise ValueError(f"There is a model called {name} already: choose another name")
             if len(self.of(visitor)) + len(names) > MAX_KEPT:
                 raise ValueError(f"At most {MAX_KEPT} models can be kept at a time: remove one first")
-            place = self.root / hashlib.sha256(visitor.encode()).hexdigest()[:32] / name
+            place = self.root / folder_of(visitor) / name
             targets = tuple(place / one for one in names)
             for folder, target in zip(folders, targets):
                 copy_as(folder, target)
@@ -136,6 +157,130 @@ class Shelf:
             pair = self.kept.get(visitor, {}).pop(name, None)
         if pair:
             shutil.rmtree(pair.folders[0].parent, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class OwnSet:
+    """A data set on a visitor's shelf: as explorer.own_data saved it in folder, which holds bytes in all."""
+
+    name: str
+    title: str
+    folder: Path
+    image_shape: tuple[int, int, int]
+    n_train: int
+    n_test: int
+    bytes: int
+
+    @classmethod
+    def of(cls, folder: Path) -> OwnSet:
+        """Raises DamagedFile if there is no data set in folder."""
+        about, shapes = own_data.read_about(folder), own_data.read_shapes(folder)
+        n_train, channels, height, width = shapes["x_train"]
+        n_test = shapes["x_test"][0]
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        return cls(folder.name, about["title"], folder, (channels, height, width), n_train, n_test, size)
+
+
+class DataShelf:
+    """The data sets that visitors bring, each visitor's in a folder of its own, gone a while after their last page."""
+
+    def __init__(self, root: Path, *, gone_s: float = GONE_S) -> None:
+        self.root = root
+        self.gone_s = gone_s
+        self.kept: dict[str, dict[str, OwnSet]] = {}
+        self.pages: Counter[str] = Counter()
+        self.leaving: dict[str, threading.Timer] = {}
+        self.lock = threading.RLock()
+
+    def sets(self, visitor: str) -> dict[str, Path]:
+        """By name, the folders of the visitor's data sets."""
+        return {one.name: one.folder for one in self.of(visitor)}
+
+    def of(self, visitor: str) -> tuple[OwnSet, ...]:
+        """The visitor's data sets, in the order they came."""
+        with self.lock:
+            return tuple(self.kept.get(visitor, {}).values())
+
+    def place(self, visitor: str) -> Path:
+        """A new empty folder among the visitor's own, for what is being read. Raises ValueError for nobody."""
+        if not visitor:
+            raise ValueError(
+                "A data set needs a cookie, so that nobody else sees it: allow cookies and reload the page"
+            )
+        own = self.root / folder_of(visitor)
+        folder = own / f"{NEW}{secrets.token_urlsafe(12)}"
+        with self.lock:
+            there = sorted(own.glob(f"{NEW}*"), key=lambda place: place.stat().st_mtime)
+            for place in there[: max(0, len(there) - MAX_PLACES + 1)]:
+                shutil.rmtree(place, ignore_errors=True)
+            folder.mkdir(parents=True)
+            self._mind(visitor)
+        return folder
+
+    def keep(self, visitor: str, folder: Path, *, name: str) -> OwnSet:
+        """Move the data set of this name from a place of the visitor's to the shelf; one that is there stays as it is.
+
+        Raises ValueError for a full shelf or a folder without a data set; the folder is then as it was.
+        """
+        if not own_data.NAME.fullmatch(name):
+            raise ValueError(f"A data set's name is {own_data.PREFIX} and 12 hexadecimal digits, got {name[:60]!r}")
+        size = OwnSet.of(folder).bytes
+        with self.lock:
+            there = self.kept.setdefault(visitor, {})
+            if name in there:
+                shutil.rmtree(folder, ignore_errors=True)
+                return there[name]
+            if len(there) >= MAX_SETS:
+                raise ValueError(f"At most {MAX_SETS} data sets can be kept at a time: remove one first")
+            if size + sum(one.bytes for one in there.values()) > MAX_SET_BYTES:
+                allowed = f"{MAX_SET_BYTES / 1e6:,.0f} MB"
+                raise ValueError(f"Your data sets may take {allowed} in all, this one needs {size / 1e6:,.0f} more")
+            target = folder.rename(self.root / folder_of(visitor) / name)
+            there[name] = OwnSet.of(target)
+            self._mind(visitor)
+            return there[name]
+
+    def remove(self, visitor: str, name: str) -> None:
+        with self.lock:
+            one = self.kept.get(visitor, {}).pop(name, None)
+        if one:
+            shutil.rmtree(one.folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def present(self, visitor: str) -> Iterator[None]:
+        """While this lasts, a page of the visitor's is open."""
+        with self.lock:
+            self.pages[visitor] += 1
+            self._mind(visitor)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.pages[visitor] -= 1
+                self.pages += Counter()  # without those that are at nought
+                self._mind(visitor)
+
+    def _mind(self, visitor: str) -> None:
+        """Forget a visitor who has something here and no page open, after a while, unless they come back."""
+        timer = self.leaving.pop(visitor, None)
+        if timer:
+            timer.cancel()
+        if not self.pages[visitor] and (self.root / folder_of(visitor)).exists():
+            timer = self.leaving[visitor] = threading.Timer(self.gone_s, self._forget, [visitor])
+            timer.daemon = True
+            timer.start()
+
+    def _forget(self, visitor: str) -> None:
+        with self.lock:
+            if not self.pages[visitor]:
+                self.leaving.pop(visitor, None)
+                self.kept.pop(visitor, None)
+                shutil.rmtree(self.root / folder_of(visitor), ignore_errors=True)
+
+
+def folder_of(visitor: str) -> str:
+    """The name of the visitor's own folder, from which nobody can tell the visitor's name."""
+    return hashlib.sha256(visitor.encode()).hexdigest()[:32]
 
 
 def copy_as(folder: Path, target: Path) -> None:

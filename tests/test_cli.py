@@ -15,7 +15,7 @@ import pytest
 from damage import flip_a_bit
 
 import explorer
-from explorer import checkpoints, cli, data, resume, scoreboard, training
+from explorer import checkpoints, cli, data, own_data, resume, scoreboard, training
 
 QUICK = ["train", "--dataset", "digits", "--hidden", "8", "--epochs", "2"]
 
@@ -70,6 +70,45 @@ def test_a_conv_network_trains_too(tmp_path: Path) -> None:
     cli.main(["train", "--dataset", "digits", *conv, "--out", str(tmp_path / "conv")])
     model = explorer.load(tmp_path / "conv")
     assert model.decode(np.zeros((1, 2), np.float32)).shape == (1, 1, 8, 8)
+
+
+@pytest.fixture
+def leaves(tmp_path: Path) -> Path:
+    """A table of one's own with a row that cannot be used."""
+    path = tmp_path / "leaves.csv"
+    rows = "".join(f"{i},{(7 * i) % 11},{'ab'[i % 2]}\n" for i in range(40))
+    path.write_text(f"width,height,label\n{rows}1,nan,a\n")
+    return path
+
+
+def test_a_data_set_of_ones_own_is_trained_on_and_gone_on_with(
+    tmp_path: Path, leaves: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = ["--hidden", "8", "--batch-size", "16", "--epochs", "1", "--out", str(tmp_path / "new")]
+    cli.main(["train", "--dataset", str(leaves), *quick])
+    told = capsys.readouterr().err
+    assert "Left out: line 42. It has an empty field, or a value that is no finite number." in told
+    assert "leaves: 32 + 8 " in told
+    card = explorer.load(tmp_path / "new").card
+    assert card.dataset.startswith(own_data.PREFIX)
+    go_on = ["train", "--resume", str(tmp_path / "new"), "--epochs", "2"]
+    assert "saw a data set of one's own: name its path with --dataset" in fail(capsys, go_on)
+    other = leaves.with_name("other.csv")
+    other.write_text(leaves.read_text().replace("3,10,b", "3,9,b"))
+    with pytest.raises(SystemExit):
+        cli.main([*go_on, "--dataset", str(other)])
+    assert "name the path that has them with --dataset" in capsys.readouterr().err
+    cli.main([*go_on, "--dataset", str(leaves)])
+    assert explorer.load(tmp_path / "new").card.epochs == 2
+
+
+def test_a_file_that_is_no_data_set_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "broken.zip").write_bytes(b"PK\3\4 and no more")
+    train = ["train", "--out", str(tmp_path / "new"), "--dataset"]
+    assert "The zip is broken or cut off: make it again" in fail(capsys, [*train, str(tmp_path / "broken.zip")])
+    told = fail(capsys, [*train, str(tmp_path / "missing.zip")])
+    assert "Must be one of: mnist, fashion-mnist, digits, or the path of a file or folder" in told
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_model_is_not_overwritten(trained: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:

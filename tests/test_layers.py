@@ -11,9 +11,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "torchvision", "umap", "sklearn", "numba", "scipy", "plotly", "matplotlib", "safetensors"}
 LAYERS = [
-    {"explorer.files", "explorer.settings", "explorer.statistics"},
+    {"explorer.files", "explorer.settings", "explorer.statistics", "explorer.bring.limits"},
     {"explorer.data", "explorer.models", "explorer.modules", "explorer.scoreboard", "explorer.frontier"},
+    {"explorer.bring.names", "explorer.bring.scale"},
+    {"explorer.bring.report"},
     {"explorer.checkpoints", "explorer.training", "explorer.own_data"},
+    {"explorer.bring.archive", "explorer.bring.process", "explorer.bring.gather"},
+    {"explorer.bring.pictures"},
+    {"explorer.bring.arrays"},
+    {"explorer.bring.idx", "explorer.bring.npz", "explorer.bring.table"},
+    {"explorer.bring.reading"},
+    {"explorer.bring", "explorer.bring.__main__"},
     {"explorer.latent", "explorer.projection", "explorer.loaded", "explorer.resume", "explorer.classifier"},
     {"explorer.atlas", "explorer.sketch", "explorer.labs", "explorer.labs.result", "explorer.labs.orders"},
     {"explorer.labs.basic", "explorer.labs.hashing", "explorer.labs.projections"},

@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import re
 import shutil
+import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
-from explorer import atlas, checkpoints, resume
-from explorer.visitors import COOKIE, MAX_KEPT, NAME, Shelf, Visitors, visitor_of
+from explorer import atlas, checkpoints, own_data, resume
+from explorer.visitors import COOKIE, MAX_KEPT, MAX_PLACES, MAX_SETS, NAME, DataShelf, Shelf, Visitors, visitor_of
 from tests.asgi import get
 
 ANNA, BEN = "A" * 32, "B" * 32
 
 
 @pytest.fixture
-def page() -> Starlette:
+def data_shelf(tmp_path: Path) -> DataShelf:
+    """One that waits for a moment only."""
+    return DataShelf(tmp_path / "data", gone_s=0.2)
+
+
+@pytest.fixture
+def page(data_shelf: DataShelf) -> Starlette:
     async def html(request: object) -> HTMLResponse:
         return HTMLResponse("<html>")
 
     async def plain(request: object) -> PlainTextResponse:
         return PlainTextResponse("text")
 
-    return Starlette(routes=[Route("/", html), Route("/plain", plain)], middleware=[Middleware(Visitors)])
+    async def until_left(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.receive()
+
+    return Starlette(
+        routes=[Route("/", html), Route("/plain", plain), WebSocketRoute("/stream", until_left)],
+        middleware=[Middleware(Visitors, present=data_shelf.present)],
+    )
 
 
 def test_a_page_gives_a_new_browser_a_name_that_scripts_cannot_read(page: Starlette) -> None:
@@ -165,3 +184,119 @@ def test_what_was_removed_is_gone_and_not_drawn_again(shelf: Shelf, pair: list[P
     shelf.remove(ANNA, "mine")
     assert shelf.of(ANNA) == ()
     assert not folders[0].parent.exists()
+
+
+# ---- the shelf of data sets
+
+
+def brought(data_shelf: DataShelf, visitor: str, seed: int = 0) -> str:
+    """Put a small data set on the visitor's shelf; its name."""
+    x = np.random.default_rng(seed).integers(0, 256, (6, 1, 8, 9), dtype=np.uint8)
+    y = np.zeros(6, np.uint8)
+    dataset = own_data.make(
+        title="Leaves", source="leaves.zip", classes=("a",), x_train=x[:4], y_train=y[:4], x_test=x[4:], y_test=y[4:]
+    )
+    folder = data_shelf.place(visitor)
+    own_data.save(folder, dataset)
+    assert data_shelf.keep(visitor, folder, name=dataset.name).name == dataset.name
+    return dataset.name
+
+
+def gone(path: Path) -> bool:
+    """Whether path disappears while we wait."""
+    end = time.monotonic() + 10
+    while path.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    return not path.exists()
+
+
+def test_a_data_set_is_found_by_its_visitor_alone(data_shelf: DataShelf) -> None:
+    with data_shelf.present(ANNA), data_shelf.present(BEN):
+        name = brought(data_shelf, ANNA)
+        (one,) = data_shelf.of(ANNA)
+        assert (one.title, one.image_shape, one.n_train, one.n_test) == ("Leaves", (1, 8, 9), 4, 2)
+        assert own_data.load(data_shelf.sets(ANNA)[name]).name == name
+        assert data_shelf.sets(BEN) == data_shelf.sets("") == {}
+        assert ANNA not in str(one.folder)
+        brought(data_shelf, BEN)
+        data_shelf.remove(BEN, name)
+        assert one.folder.is_dir()
+
+
+def test_nobody_can_bring_nothing_for_nobody(data_shelf: DataShelf) -> None:
+    with pytest.raises(ValueError, match="needs a cookie, so that nobody else sees it: allow cookies and reload"):
+        data_shelf.place("")
+
+
+def test_the_same_data_set_takes_one_place_and_a_full_shelf_says_what_to_do(data_shelf: DataShelf) -> None:
+    with data_shelf.present(ANNA):
+        names = [brought(data_shelf, ANNA, seed) for seed in (0, 0, *range(1, MAX_SETS))]
+        assert len(data_shelf.of(ANNA)) == MAX_SETS
+        with pytest.raises(ValueError, match=f"At most {MAX_SETS} data sets can be kept at a time: remove one first"):
+            brought(data_shelf, ANNA, seed=99)
+        data_shelf.remove(ANNA, names[0])
+        assert brought(data_shelf, ANNA, seed=99) in data_shelf.sets(ANNA)
+
+
+def test_what_is_only_looked_at_takes_bounded_room_and_the_newest_stays(data_shelf: DataShelf) -> None:
+    with data_shelf.present(ANNA), data_shelf.present(BEN):
+        bens, *places = data_shelf.place(BEN), *(data_shelf.place(ANNA) for _ in range(MAX_PLACES + 2))
+        assert {*places[0].parent.iterdir()} == {*places[-MAX_PLACES:]}
+        assert bens.is_dir()
+
+
+@pytest.mark.parametrize("name", ["../up", "own-", "own-0123456789ab/..", "mnist"])
+def test_only_the_name_of_a_data_set_of_ones_own_gets_onto_the_shelf(data_shelf: DataShelf, name: str) -> None:
+    with data_shelf.present(ANNA), pytest.raises(ValueError, match="12 hexadecimal digits"):
+        data_shelf.keep(ANNA, data_shelf.place(ANNA), name=name)
+
+
+@contextlib.asynccontextmanager
+async def open_page(app: Starlette, visitor: str) -> AsyncIterator[None]:
+    """A page of the visitor's, as its websocket shows it to the server."""
+    said: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+    accepted = asyncio.Event()
+
+    async def hear(message: dict[str, object]) -> None:
+        accepted.set()
+
+    cookie = (b"cookie", f"{COOKIE}={visitor}".encode())
+    scope = {"type": "websocket", "path": "/stream", "query_string": b"", "headers": [cookie]}
+    said.put_nowait({"type": "websocket.connect"})
+    server = asyncio.create_task(app(scope, said.get, hear))  # type: ignore[arg-type]
+    await accepted.wait()
+    yield
+    said.put_nowait({"type": "websocket.disconnect", "code": 1001})
+    await server
+
+
+def test_what_was_brought_goes_some_time_after_the_last_page(page: Starlette, data_shelf: DataShelf) -> None:
+    async def come_and_go() -> None:
+        async with open_page(page, BEN):
+            async with open_page(page, ANNA):
+                brought(data_shelf, ANNA)
+                brought(data_shelf, BEN)
+                unfinished = data_shelf.place(ANNA)
+                async with open_page(page, ANNA):
+                    pass
+                (annas,), (bens,) = data_shelf.of(ANNA), data_shelf.of(BEN)
+            assert gone(annas.folder.parent)
+            assert unfinished.parent == annas.folder.parent
+            assert data_shelf.of(ANNA) == ()
+            assert bens.folder.is_dir()
+        assert gone(bens.folder.parent)
+
+    asyncio.run(come_and_go())
+
+
+def test_who_comes_back_in_time_has_all_of_it(tmp_path: Path) -> None:
+    data_shelf = DataShelf(tmp_path / "data", gone_s=60)
+    with data_shelf.present(ANNA):
+        name = brought(data_shelf, ANNA)
+    assert data_shelf.leaving[ANNA].is_alive()
+    with data_shelf.present(ANNA):
+        assert not data_shelf.leaving
+        assert own_data.load(data_shelf.sets(ANNA)[name]).name == name
+        data_shelf._forget(ANNA)  # a timer that could not be called off any more
+        assert name in data_shelf.sets(ANNA)
+    data_shelf.leaving[ANNA].cancel()
