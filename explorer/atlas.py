@@ -14,13 +14,14 @@ import io
 import json
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explorer import checkpoints, data, latent, projection
+from explorer import checkpoints, data, described, latent, projection
+from explorer.data import About
 from explorer.files import DamagedFile, read_checked, read_record, sha256, write_whole
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MANIFEST = "atlas.json"
-MAX_MANIFEST_BYTES = 100_000
+MAX_MANIFEST_BYTES = 2_000_000
 MAX_PART_BYTES = 100_000_000
 NEEDED = ("images", "codes", "decoder")
 PARTS = (*NEEDED, "posterior")
@@ -50,6 +51,7 @@ class Atlas:
         trust_raw [d, d], trust_pca, trust_umap [1]. umap and trust_umap are missing until UMAP is drawn.
     decoder: the decoder's weights, float16 where that is exact to 1/255 in the image, else float32.
     posterior: logvar float16 [N, d]; empty for an AE.
+    about: what the browser cannot know of a data set that does not ship with the project; None for one that does.
     """
 
     images: Arrays
@@ -57,6 +59,7 @@ class Atlas:
     decoder: Arrays
     posterior: Arrays
     layers: tuple[dict[str, object], ...]
+    about: About | None = None
 
 
 def build(
@@ -67,11 +70,13 @@ def build(
     seed: int = 0,
     order: np.ndarray | None = None,
     with_umap: bool = True,
+    about: About | None = None,
 ) -> Atlas:
     """The atlas of model on held-out images x (uint8 [N, C, H, W]) with labels y (uint8 [N]).
 
     order: the dimensions, most active first, where that is known from more images than these.
-    with_umap: whether to wait for UMAP; an atlas without it shows the other views.
+    with_umap: whether to wait for UMAP; an atlas without it shows the other views, as does one of very few images.
+    about: what the data set is, if it does not ship with the project.
     """
     unit = x.astype(np.float32) / 255
     posterior: Arrays = {}
@@ -85,13 +90,14 @@ def build(
         images={"images": x},
         codes={
             **code_arrays(codes, seed=seed, order=latent.by_activity(codes) if order is None else order),
-            **(umap_arrays(codes, seed=seed) if with_umap else {}),
+            **(umap_arrays(codes, seed=seed) if with_umap and len(codes) >= projection.UMAP_LEAST else {}),
             "labels": y,
             "kl_per_dim": kl_per_dim(codes, posterior),
         },
         decoder=decoder_arrays(model, codes, seed=seed),
         posterior=posterior,
         layers=decoder_layers(model.module),
+        about=about,
     )
 
 
@@ -193,6 +199,7 @@ def save(atlas: Atlas, folder: Path, *, images_folder: Path | None = None) -> No
         "trust": {"points": projection.TRUST_POINTS, "neighbours": projection.TRUST_NEIGHBOURS},
         "perfect_copy": perfect_copy(atlas.images["images"]),
         "parts": parts,
+        **({described.KEY: asdict(atlas.about)} if atlas.about else {}),
     }
     write_whole(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
 
@@ -231,6 +238,8 @@ def is_sound(manifest: dict) -> bool:
     """Whether all that a reader of the manifest relies on is there and of the right kind."""
     kinds = {"n": int, "layers": list, "trust": dict, "perfect_copy": float, "parts": dict}
     if not all(isinstance(manifest.get(key), kind) for key, kind in kinds.items()):
+        return False
+    if described.KEY in manifest and not described.is_about(manifest[described.KEY]):
         return False
     parts = manifest["parts"]
     entry = {"file": str, "sha256": str, "bytes": int}
@@ -276,4 +285,6 @@ def held_out(dataset: str) -> tuple[np.ndarray, np.ndarray]:
 
 def load(folder: Path) -> Atlas:
     """The atlas in folder. Raises DamagedFile, naming the file, if a part of it is not sound."""
-    return Atlas(layers=tuple(read_manifest(folder)["layers"]), **{name: read_part(folder, name) for name in PARTS})
+    manifest = read_manifest(folder)
+    parts = {name: read_part(folder, name) for name in PARTS}
+    return Atlas(layers=tuple(manifest["layers"]), about=described.about_of(manifest), **parts)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from explorer import atlas, checkpoints
+from explorer import atlas, checkpoints, described
+from explorer.data import About
 from explorer.files import DamagedFile, read_record
 
 JUDGES, DIAL, LESSONS, LABS = "classifiers", "dial", "lessons", "labs"
@@ -219,14 +220,16 @@ def for_browser(
 ) -> dict[str, Any]:
     """The catalogue in plain values, as the stage wants it. titles: by a data set's name, its title and classes.
 
-    own: models that this visitor alone may see.
+    own: models that this visitor alone may see. A data set without a title there is as its models' atlases have it.
     """
-    used = {entry.card.dataset for entry in (*catalogue.entries, *own)}
+    entries = (*catalogue.entries, *own)
+    used = {entry.card.dataset for entry in entries}
+    known = {name: About(*titles[name]) for name in titles if name in used}
+    brought = {entry.card.dataset: about for entry in entries if (about := described.about_of(entry.manifest))}
     return {
         "datasets": {
-            name: {"title": title, "classes": list(classes), "classifier": describe_judge(catalogue.judges.get(name))}
-            for name, (title, classes) in titles.items()
-            if name in used
+            name: {**dataclasses.asdict(about), "classifier": describe_judge(catalogue.judges.get(name))}
+            for name, about in {**brought, **known}.items()
         },
         "models": [*map(describe, catalogue.entries), *(describe(entry, folder="mine") for entry in own)],
         "dial": [*map(describe, catalogue.dial)],

@@ -50,6 +50,15 @@ class Feature:
 
 
 @dataclass(frozen=True)
+class About:
+    """What a screen has to know of a data set: its title, the names of its classes, its features if it is a table."""
+
+    title: str
+    classes: tuple[str, ...]
+    features: tuple[Feature, ...] = ()
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Images and labels. x_*: uint8 [N, C, H, W], 0 to 255 for [0, 1]; y_*: uint8 [N]; source says which images.
 
@@ -71,6 +80,10 @@ class Dataset:
     def image_shape(self) -> tuple[int, int, int]:
         channels, height, width = self.x_train.shape[1:]
         return channels, height, width
+
+    @property
+    def about(self) -> About:
+        return About(self.title, self.classes, self.features)
 
     @property
     def origin(self) -> dict[str, Any]:

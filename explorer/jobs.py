@@ -76,21 +76,28 @@ class Job:
 
 @dataclass
 class Training(Job):
-    """A pair in training. earlier: a folder whose models go on from where they stood."""
+    """A pair in training. earlier: a folder whose models go on from where they stood.
+
+    data_folder: where the visitor's own data set lies (explorer.own_data), if it is one.
+    """
 
     settings: settings.Settings = field(default_factory=settings.Settings)
     full: bool = False
     earlier: Path | None = None
+    data_folder: Path | None = None
 
     def model_folder(self, kind: str) -> Path:
         return self.folder / f"{self.id[:6]}-{kind}"
 
     def order(self, side: str) -> dict[str, Any]:
+        if self.data_folder and not self.data_folder.is_dir():
+            raise ValueError("The data set was removed before the training began: bring it again")
         earlier = str(earlier_folder(self.earlier, side)) if self.earlier else None
         folder = self.model_folder(side)
         folder.mkdir()
         told = {"model": side, "settings": self.settings.record(), "folder": str(folder)}
-        return {**told, "full": self.full, "earlier": earlier}
+        data_folder = str(self.data_folder) if self.data_folder else None
+        return {**told, "full": self.full, "earlier": earlier, "data_folder": data_folder}
 
 
 @dataclass
@@ -133,11 +140,21 @@ class Jobs:
                 self.spares.append(start_process())
 
     def submit(
-        self, owner: str, chosen: settings.Settings, *, full: bool = False, earlier: Path | None = None
+        self,
+        owner: str,
+        chosen: settings.Settings,
+        *,
+        full: bool = False,
+        earlier: Path | None = None,
+        data_folder: Path | None = None,
     ) -> Training:
-        """Take an order for a pair. earlier: a folder whose models go on from where they stood. Raises Refused."""
+        """Take an order for a pair. Raises Refused.
+
+        earlier: a folder whose models go on from where they stood. data_folder: the visitor's own data set, in place of
+        one that ships.
+        """
         name, folder = self._new_place()
-        job = Training(name, owner, folder, KINDS, settings=chosen, full=full, earlier=earlier)
+        job = Training(name, owner, folder, KINDS, settings=chosen, full=full, earlier=earlier, data_folder=data_folder)
         self._take(job)
         return job
 

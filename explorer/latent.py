@@ -11,6 +11,7 @@ import numpy as np
 
 QUANTILES = 1001
 MIXTURE_PARTS = 10
+SPREAD = 1e-6  # the least variance of a part of a mixture, where the codes have variance 1
 ACTIVE = 0.01  # a unit is active if Var over x of E[z given x] is above (Burda et al. 2016, arXiv:1509.00519)
 
 
@@ -39,7 +40,10 @@ def fit_mixture(codes: np.ndarray, *, seed: int = 0) -> Mixture:
 
     parts = min(MIXTURE_PARTS, len(codes))
     scale = float(codes.std()) or 1.0
-    fitted = GaussianMixture(parts, random_state=seed, reg_covar=1e-6).fit(codes.astype(np.float64) / scale)
+    if len(codes) == 1:
+        spread = (SPREAD**0.5 * np.eye(codes.shape[1])).astype(np.float32)
+        return Mixture(np.ones(1, np.float32), codes.astype(np.float32), spread[None])
+    fitted = GaussianMixture(parts, random_state=seed, reg_covar=SPREAD).fit(codes.astype(np.float64) / scale)
     return Mixture(
         weights=fitted.weights_.astype(np.float32),
         means=(fitted.means_ * scale).astype(np.float32),
@@ -48,8 +52,10 @@ def fit_mixture(codes: np.ndarray, *, seed: int = 0) -> Mixture:
 
 
 def neighbour_distances(codes: np.ndarray) -> np.ndarray:
-    """[N]: the Euclidean distance from each code to the nearest other code, ascending."""
+    """[N]: the Euclidean distance from each code to the nearest other code, ascending; 0 for one that has no other."""
     from sklearn.neighbors import NearestNeighbors
 
+    if len(codes) == 1:
+        return np.zeros(1, np.float32)
     distances, _ = NearestNeighbors(n_neighbors=2).fit(codes).kneighbors(codes)
     return np.sort(distances[:, 1])

@@ -11,12 +11,13 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from explorer import atlas, catalogue, checkpoints, modules
+from explorer import atlas, catalogue, checkpoints, described, modules
 from explorer.atlas import MAX_PART_BYTES
 from explorer.catalogue import Catalogue, Entry, Part
 from explorer.files import read_checked, write_whole
@@ -65,7 +66,7 @@ def contents(
 
     The arguments are those of one_file.
     """
-    check_pair(left.card, right.card, titles)
+    check_pair(left.card, right.card, {*titles, *brought(left, right)})
     if left.card.name == right.card.name and left != right:
         right = replace(right, card=replace(right.card, name=f"{right.card.name} (right)"))
     entries = tuple(map(seen, (left,) if left == right else (left, right)))
@@ -82,11 +83,16 @@ def seen(entry: Entry) -> Entry:
     return replace(entry, parts={name: part for name, part in entry.parts.items() if name != "weights"})
 
 
-def check_pair(left: checkpoints.Card, right: checkpoints.Card, titles: Titles) -> None:
-    """Raise NoPair unless both are of one known data set and have images and codes of one size."""
+def brought(*entries: Entry) -> set[str]:
+    """The data sets among those of the models that do not ship with the project, and that their atlases describe."""
+    return {entry.card.dataset for entry in entries if described.about_of(entry.manifest)}
+
+
+def check_pair(left: checkpoints.Card, right: checkpoints.Card, known: Collection[str]) -> None:
+    """Raise NoPair unless both are of one data set of these names and have images and codes of one size."""
     for card in (left, right):
-        if card.dataset not in titles:
-            raise NoPair(f"{card.name} is of {card.dataset!r:.60}: a model of {', '.join(titles)} was expected")
+        if card.dataset not in known:
+            raise NoPair(f"{card.name} is of {card.dataset!r:.60}: a model of {', '.join(known)} was expected")
     for what, one, other in (
         ("data set", left.dataset, right.dataset),
         ("image shape", left.image_shape, right.image_shape),

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from explorer.data import Dataset, Feature
+from explorer.data import About, Dataset, Feature
+from explorer.described import MAX_TEXT, is_about
 from explorer.files import DamagedFile, read_checked, read_record, sha256, write_whole
 
 FORMAT = 1
@@ -61,6 +62,8 @@ def check(arrays: dict[str, np.ndarray], classes: tuple[str, ...], features: tup
         raise ValueError("Rows of a table must be items [N, 1, 1, F] with F features")
     if not all(math.isfinite(f.low) and math.isfinite(f.high) and f.low <= f.high for f in features):
         raise ValueError("A feature must have finite bounds, the low one first")
+    if not is_about(json.loads(json.dumps(asdict(About("a title", classes, features))))):
+        raise ValueError(f"Names of classes and features must be of 1 to {MAX_TEXT} characters on one line")
 
 
 def save(folder: Path, dataset: Dataset) -> None:

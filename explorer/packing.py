@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer import atlas, checkpoints, latent
+from explorer import atlas, checkpoints, data, described, latent
 from explorer.files import DamagedFile, read_bounded, read_checked, write_whole
 
 if TYPE_CHECKING:
@@ -307,7 +307,9 @@ def check_atlas(folder: Path, module: AE, card: checkpoints.Card) -> None:
     images = read_part(folder, "images")
     check_arrays(folder, "images", images, {"images": ("uint8", (n, *card.image_shape))})
     check_manifest(folder, manifest, module, images["images"])
-    check_codes(folder, read_part(folder, "codes"), n=n, d=d)
+    codes = read_part(folder, "codes")
+    check_codes(folder, codes, n=n, d=d)
+    check_data(folder, manifest, card, labels=codes["labels"])
     check_decoder(folder, read_part(folder, "decoder"), module)
     posterior: Expected = {"logvar": ("float16", (n, d))} if card.model == "vae" else {}
     check_arrays(folder, "posterior", read_part(folder, "posterior"), posterior)
@@ -323,6 +325,21 @@ def check_manifest(folder: Path, manifest: dict[str, Any], module: AE, images: n
         raise DamagedFile(f"{path} is not sound: trust must have whole numbers of points and neighbours")
     if not math.isclose(manifest["perfect_copy"], perfect_copy(images), rel_tol=1e-6, abs_tol=1e-6):
         raise DamagedFile(f"{path} is not sound: perfect_copy is not that of its images")
+
+
+def check_data(folder: Path, manifest: dict[str, Any], card: checkpoints.Card, *, labels: np.ndarray) -> None:
+    """Raise DamagedFile unless it can be told what the labels, and the columns of a table, are called."""
+    path, about = folder / atlas.MANIFEST, described.about_of(manifest)
+    if card.dataset not in data.NAMES and about is None:
+        raise DamagedFile(
+            f"{path} is not sound: it does not say the classes of {card.dataset!r:.60}, which is not here"
+        )
+    features = about.features if about else ()
+    if features and card.image_shape != (1, 1, len(features)):
+        raise DamagedFile(f"{path} is not sound: {len(features)} features are not those of images {card.image_shape}")
+    classes = data.titles()[card.dataset][1] if card.dataset in data.NAMES else about.classes if about else ()
+    if labels.max() >= len(classes):
+        raise DamagedFile(f"{path} is not sound: there are labels of class {labels.max()}, and {len(classes)} classes")
 
 
 def perfect_copy(images: np.ndarray) -> float:

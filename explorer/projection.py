@@ -9,6 +9,7 @@ import numpy as np
 TRUST_POINTS = 1000
 TRUST_NEIGHBOURS = 10
 MOST_MIN_DIST = 0.99
+UMAP_LEAST = 5  # points; of fewer there are no neighbourhoods to draw
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,12 @@ def fit_pca(codes: np.ndarray) -> Pca:
     """The plane of most variance. With one dimension the second component is empty (zeros)."""
     from sklearn.decomposition import PCA
 
+    if len(codes) == 1:  # there is no variance: any plane through the one code will do
+        return Pca(codes[0], np.eye(2, codes.shape[1], dtype=np.float32), np.zeros(2, np.float32))
     fitted = PCA(min(2, codes.shape[1]), svd_solver="full").fit(codes)
     components, explained = np.zeros((2, codes.shape[1]), np.float32), np.zeros(2, np.float32)
     components[: len(fitted.components_)] = fitted.components_
-    explained[: len(fitted.components_)] = fitted.explained_variance_ratio_
+    explained[: len(fitted.components_)] = np.nan_to_num(fitted.explained_variance_ratio_)  # of equal codes: 0 / 0
     return Pca(mean=fitted.mean_.astype(np.float32), components=components, explained=explained)
 
 
@@ -47,7 +50,10 @@ def umap(codes: np.ndarray, *, seed: int = 0, neighbours: int = 15, min_dist: fl
         warnings.simplefilter("ignore")  # n_jobs is set to 1 by the seed, and umap says so each time
         from umap import UMAP
 
-        reducer = UMAP(n_neighbors=min(neighbours, len(codes) - 1), min_dist=min_dist, random_state=seed)
+        # The usual start wants more points than it has dimensions and neighbours.
+        start = "spectral" if len(codes) > neighbours else "random"
+        n_neighbors = min(neighbours, len(codes) - 1)
+        reducer = UMAP(n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed, init=start)
         return reducer.fit_transform(codes).astype(np.float32)
 
 
@@ -91,6 +97,8 @@ def trust_by_ranks(ranks: np.ndarray, picture: np.ndarray) -> float:
 
     n = len(ranks)
     k = min(TRUST_NEIGHBOURS, (n - 1) // 2)
+    if not k:  # of two points each is the other's only neighbour, in every picture
+        return 1.0
     seen = NearestNeighbors(n_neighbors=k).fit(picture).kneighbors(return_distance=False)
     intruders = (np.take_along_axis(ranks, seen, axis=1) - k).clip(min=0).sum()
     return float(1 - 2 * intruders / (n * k * (2 * n - 3 * k - 1)))

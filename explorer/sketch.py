@@ -49,7 +49,9 @@ def encode(model: AE, unit: Tensor) -> tuple[np.ndarray, Tensor]:
 def geometry(codes: np.ndarray) -> dict[str, np.ndarray]:
     """What latent.py and projection.py say of codes, by faster ways: one Gaussian for the mixture, plain PCA."""
     mean = codes.mean(axis=0)
-    covariance = np.atleast_2d(np.cov(codes.T.astype(np.float64))) + 1e-9 * np.eye(codes.shape[1])
+    covariance = np.atleast_2d(np.cov(codes.T.astype(np.float64), ddof=min(1, len(codes) - 1))) + 1e-9 * np.eye(
+        codes.shape[1]
+    )
     variances, axes = np.linalg.eigh(covariance)
     components = np.zeros((2, codes.shape[1]), np.float32)
     top = axes[:, ::-1].T[:2]
@@ -74,7 +76,8 @@ def geometry(codes: np.ndarray) -> dict[str, np.ndarray]:
 def nearest_distances(codes: Tensor) -> np.ndarray:
     """[1001]: quantiles of the distance from each code to the nearest other one."""
     distances = torch.cdist(codes, codes)
-    distances.fill_diagonal_(torch.inf)
+    if len(codes) > 1:
+        distances.fill_diagonal_(torch.inf)
     return np.quantile(distances.min(dim=1).values.numpy(), np.linspace(0, 1, QUANTILES)).astype(np.float32)
 
 

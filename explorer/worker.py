@@ -15,10 +15,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
-from explorer import atlas, checkpoints, data, models, resume, training
-from explorer.files import write_whole
+from explorer import atlas, checkpoints, data, models, own_data, resume, training
+from explorer.files import DamagedFile, write_whole
 from explorer.labs import work as labs
 from explorer.loaded import Model
 from explorer.settings import Settings
@@ -43,6 +44,7 @@ class Worker:
         self.max_bytes: int = order["max_bytes"]
         self.earlier = Path(order["earlier"]) if order.get("earlier") else None
         self.full: bool = order["full"]
+        self.data_folder = Path(order["data_folder"]) if order.get("data_folder") else None
         self.wish: str | None = None
         self.exact = True  # whether the state fits the weights: after a loss that is no number it does not
         self.count = 0
@@ -55,10 +57,11 @@ class Worker:
         os._exit(0)
 
     def run(self) -> None:
-        self.dataset: Dataset = (data.load if self.full else data.load_subset)(self.settings.dataset)
+        self.dataset = self.load_data()
         self.settings.check(image_shape=self.dataset.image_shape, n=len(self.dataset.x_train))
         x_train, x_test = (torch.from_numpy(x) for x in (self.dataset.x_train, self.dataset.x_test))
-        self.shown = x_test[:POINTS]
+        self.chosen = self.choose_shown()
+        self.shown = x_test[self.chosen]
         self.make_model()
         self.say_model()
         self.say_moment(training.Moment(epoch=self.state.epoch, recon=0, kl=0, images=0, seconds=0))
@@ -73,6 +76,20 @@ class Worker:
             say("dropped")
             return
         self.keep(x_test)
+
+    def load_data(self) -> Dataset:
+        """The set that was ordered. Raises ValueError for one's own that is gone or damaged."""
+        if self.data_folder is None:
+            return (data.load if self.full else data.load_subset)(self.settings.dataset)
+        try:
+            return own_data.load(self.data_folder)
+        except DamagedFile as error:
+            raise ValueError("The data set cannot be read any more: bring it again") from error
+
+    def choose_shown(self) -> slice | np.ndarray:
+        """Which held-out images are shown. One's own may come class by class: then they are taken evenly from all."""
+        n = len(self.dataset.x_test)
+        return slice(POINTS) if self.data_folder is None else np.arange(n)[:: -(-n // POINTS)]
 
     def make_model(self) -> None:
         if self.earlier:
@@ -93,7 +110,7 @@ class Worker:
 
     def say_model(self) -> None:
         """What the browser has to know of the model, and the images on its map."""
-        labels = self.dataset.y_test[: len(self.shown)]
+        labels = self.dataset.y_test[self.chosen]
         arrays = {"images": self.shown.numpy(), "labels": labels}
         write_whole(self.folder / "images.safetensors", atlas.pack(arrays), durable=False)
         say(
@@ -105,6 +122,7 @@ class Worker:
             n_train=len(self.dataset.x_train),
             n_test=len(self.dataset.x_test),
             source=self.dataset.source,
+            data=asdict(self.dataset.about),
             perfect_copy=atlas.perfect_copy(arrays["images"]),
             parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             layers=atlas.decoder_layers(self.model),
@@ -191,11 +209,18 @@ class Worker:
             **self.dataset.origin,
             **{**budget, "epochs": self.state.epoch},
         )
-        images, labels = (each[:POINTS] for each in atlas.held_out(self.dataset.name))
+        images, labels, about = self.for_atlas()
         for with_umap in (False, True):
-            made = atlas.build(Model(self.model.eval(), card), images, labels, with_umap=with_umap)
+            made = atlas.build(Model(self.model.eval(), card), images, labels, with_umap=with_umap, about=about)
             atlas.save(made, self.folder)
             say("drawn" if with_umap else "trained", test_recon=card.test_recon, test_kl=kl, epochs=card.epochs)
+
+    def for_atlas(self) -> tuple[np.ndarray, np.ndarray, data.About | None]:
+        """Images and labels that the atlas shows, and what it has to say of the set where that is one's own."""
+        if self.data_folder is None:
+            images, labels = (each[:POINTS] for each in atlas.held_out(self.dataset.name))
+            return images, labels, None
+        return self.dataset.x_test[self.chosen], self.dataset.y_test[self.chosen], self.dataset.about
 
 
 def warm_up() -> None:

@@ -128,8 +128,13 @@ def make(dataset: str, *, samples: int = 5000, seed: int = 0) -> World:
     """The world of a data set, with as many images on each side as there are, at most samples.
 
     Needs nothing but what ships with the project, so the figures are the same everywhere.
-    Raises CannotMeasure for fewer than 20, ValueError for an unknown data set.
+    Raises CannotMeasure for fewer than 20, or a data set that does not ship with the project.
     """
+    if dataset not in data.NAMES:
+        raise CannotMeasure(
+            "Measuring needs a classifier of the data and the data itself, and those of one's own data sets are not "
+            "here: their reconstruction and KL stand over their maps in Explore"
+        )
     judge = classifier.load(dataset)
     images, _ = atlas.held_out(dataset)
     chance = np.random.default_rng(seed)

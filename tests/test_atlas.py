@@ -233,7 +233,7 @@ def test_a_part_that_points_elsewhere_is_refused(library: Path, file: str) -> No
         (b"[" * 90_000, "JSON with a format number was expected"),
         (b'{"format": 2, "parts": {}}', "has format 2; this version reads format 1: update Latent Explorer"),
         (b'{"format": 1}', "n, layers, trust, perfect_copy and the parts images, codes, decoder were expected"),
-        (b"{" + b" " * 200_000 + b"}", "is too large"),
+        (b"{" + b" " * atlas.MAX_MANIFEST_BYTES + b"}", "is too large"),
     ],
 )
 def test_what_is_no_manifest_is_named(library: Path, content: bytes, message: str) -> None:

@@ -13,7 +13,7 @@ HEAVY = {"torch", "torchvision", "umap", "sklearn", "numba", "scipy", "plotly", 
 LAYERS = [
     {"explorer.files", "explorer.settings", "explorer.statistics", "explorer.bring.limits"},
     {"explorer.data", "explorer.models", "explorer.modules", "explorer.scoreboard", "explorer.frontier"},
-    {"explorer.bring.names", "explorer.bring.scale"},
+    {"explorer.described", "explorer.bring.names", "explorer.bring.scale"},
     {"explorer.bring.report"},
     {"explorer.checkpoints", "explorer.training", "explorer.own_data"},
     {"explorer.bring.archive", "explorer.bring.process", "explorer.bring.gather"},

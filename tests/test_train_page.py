@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from explorer import data, jobs, packing, visitors
+from explorer import data, jobs, own_data, packing, visitors
+from explorer.data import Feature
 from explorer.jobs import Jobs, Limits
 from explorer.settings import Settings
 from tests import pages
@@ -22,10 +24,11 @@ ANNA = "A" * 32
 def crew(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     """Jobs in which nothing starts, so that what was ordered can be read; and Anna is asking."""
     made = Jobs(Limits(at_once=0, active_a_visitor=2))
-    shelf = visitors.Shelf(made.root / "shelf")
+    shelf, sets = visitors.Shelf(made.root / "shelf"), visitors.DataShelf(made.root / "data")
     monkeypatch.setattr(made, "warm", lambda: None)
     monkeypatch.setattr(jobs, "here", lambda: made)
     monkeypatch.setattr(visitors, "shelf", lambda: shelf)
+    monkeypatch.setattr(visitors, "data_shelf", lambda: sets)
     monkeypatch.setattr(visitors, "visitor_of", lambda cookies: ANNA)
     yield made
     made.close()
@@ -201,3 +204,51 @@ def test_a_file_from_elsewhere_is_loaded_and_one_that_is_none_is_told(
     place.upload("other.zip", b"PK no zip at all", "application/zip").run()
     assert page.warning[0].value.startswith("other.zip cannot be loaded. ")
     assert len(visitors.shelf().of(ANNA)) == 4
+
+
+def bring(crew: Jobs, shape: tuple[int, int, int], *, title: str = "My set", n: int = 30, value: int = 0) -> str:
+    """A data set on Anna's shelf; its name."""
+    x, y = np.full((n, *shape), value, np.uint8), np.zeros(n, np.uint8)
+    features = tuple(Feature(f"f{i}", 0, 1) for i in range(shape[2])) if shape[1] == 1 else ()
+    parts = {"x_train": x[1:], "y_train": y[1:], "x_test": x[:1], "y_test": y[:1]}
+    made = own_data.make(title=title, source="s", classes=("all",), features=features, **parts)
+    place = visitors.data_shelf().place(ANNA)
+    own_data.save(place, made)
+    return visitors.data_shelf().keep(ANNA, place, name=made.name).name
+
+
+def test_ones_own_data_is_chosen_by_the_address_and_reaches_the_order(crew: Jobs) -> None:
+    name = bring(crew, (3, 16, 24))
+    page = open_page(data=name)
+    assert "My set, 29 colour images, 16×24" in page.selectbox(key="data").options
+    assert "All are of one class, so the maps have one colour." in captions(page)
+    weights = 16 * 24 * 3 * 512 * 2  # the outer layers of the AE, biases left out
+    assert int(captions(page).split(" weights")[0].split()[-1].replace(",", "")) > weights
+    press(press(page, "Collapse"), "Start")
+    (job,) = crew.of(ANNA)
+    assert isinstance(job, jobs.Training)
+    assert (job.settings.dataset, job.settings.beta) == (name, 20.0)
+    assert job.data_folder == visitors.data_shelf().sets(ANNA)[name]
+
+
+def test_two_sets_of_one_title_can_be_told_apart(crew: Jobs) -> None:
+    for value in (1, 2):
+        bring(crew, (1, 8, 8), value=value)
+    options = [option for option in open_page().selectbox(key="data").options if option.startswith("My set")]
+    assert options == ["My set, 29 images, 8×8", "My set, 29 images, 8×8 (2)"]
+
+
+def test_conv_is_refused_for_a_table_and_for_sides_that_cannot_be_halved(crew: Jobs) -> None:
+    for shape, said in (((1, 1, 6), "choose mlp"), ((1, 10, 10), "cannot be halved so often")):
+        page = open_page(data=bring(crew, shape))
+        page.button_group(key="arch").set_value("conv").run()
+        (warning,) = page.warning
+        assert said in warning.value
+        assert start_button(page).disabled
+
+
+def test_a_data_set_that_is_gone_is_told(crew: Jobs) -> None:
+    page = open_page(data="own-0123456789ab")
+    assert any("no such data set" in warning.value for warning in page.warning)
+    press(page, "Start")
+    assert ordered(crew) == [Settings()]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from explorer import atlas, catalogue, figures, frontier, measurings, scoreboard, visitors
+from explorer import atlas, catalogue, described, figures, frontier, measurings, scoreboard, visitors
 from explorer.files import DamagedFile
 from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, MEASURES, Figure, Scoreboard
 
@@ -65,8 +65,9 @@ def choose(there: dict[str, tuple[Path, catalogue.Entry]]) -> list[str]:
 
 
 def describe(entry: catalogue.Entry) -> str:
-    card = entry.card
-    return f"{card.name}: {card.model.upper()} of {card.dataset}, {card.latent_dim} dimensions" + (
+    card, about = entry.card, described.about_of(entry.manifest)
+    title = about.title if about else card.dataset
+    return f"{card.name}: {card.model.upper()} of {title}, {card.latent_dim} dimensions" + (
         f", beta {card.beta:g}" if card.model == "vae" else ""
     )
 
@@ -197,6 +198,25 @@ def watch(folders: list[Path], names: list[str]) -> None:
         st.dataframe(table[::-1], hide_index=True, width="stretch")
 
 
+def show_unjudged(brought: list[catalogue.Entry]) -> None:
+    """What is known of models whose data set has no classifier here."""
+    st.info(
+        "Samples are judged by a classifier of their data set, and there is none for your own data. "
+        "What needs none is here, in nats, on the held-out items; distances and holes are on the maps in Explore."
+    )
+    table = [
+        {
+            "Model": entry.card.name,
+            "Reconstruction": f"{entry.card.test_recon:.2f}",
+            "Of perfect copies": f"{entry.manifest['perfect_copy']:.2f}",
+            "KL": f"{entry.card.test_kl:.2f}" if entry.card.model == "vae" else "–",
+            "Held out": entry.card.n_test,
+        }
+        for entry in {entry.card.name: entry for entry in brought}.values()
+    ]
+    st.dataframe(table, hide_index=True, width="stretch")
+
+
 def offer(missing: dict[str, Path]) -> None:
     """Models that were not measured yet, and a button for it."""
     for name, folder in missing.items():
@@ -320,7 +340,10 @@ if len(there) < 2:
     st.stop()
 names = choose(there)
 folders, entries = zip(*(there[name] for name in names))
-if any((one := measurings.here().get(folder)) and not one.ended for folder in folders):
+brought = [entry for entry in entries if described.about_of(entry.manifest)]
+if brought:
+    show_unjudged(brought)
+elif any((one := measurings.here().get(folder)) and not one.ended for folder in folders):
     watch(list(folders), names)
 else:
     found = [board_of(folder, entry) for folder, entry in zip(folders, entries)]

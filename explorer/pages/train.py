@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
 
-from explorer import data, jobs, visitors
+from explorer import data, described, jobs, own_data, visitors
+from explorer.files import DamagedFile
 from explorer.settings import ImageShape, Settings, check_architecture, count_parameters, parse_hidden
 from explorer.stage import live
 
-IMAGE_SHAPE: dict[str, ImageShape] = {"digits": (1, 8, 8)}
-SIZES = {"mnist": (10_000, 60_000), "fashion-mnist": (10_000, 60_000), "digits": (1438, 1438)}
 BETAS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 4.0, 10.0, 20.0, 50.0, 100.0)
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0)
 BATCHES = (32, 64, 128, 256, 512, 1024, 2048)
 MAX_LATENT_DIM, MAX_EPOCHS, MAX_WEIGHTS = 32, 200, 5_000_000
+FEW = 20  # images
 PRESETS = {
     "collapse": ("beta 20: KL costs so much that the code says nothing", {"beta": 20.0}),
     "barely regularised": ("beta 0.01: a VAE that is nearly an AE", {"beta": 0.01}),
@@ -37,7 +39,7 @@ DEFAULTS = {
     "seed": 0,
 }
 HELP = {
-    "data": "Both models see the same images in the same order.",
+    "data": "Both models see the same images in the same order. Bring your own on the page Yours.",
     "latent_dim": "How many numbers the code has.",
     "arch": "mlp: fully connected layers. conv: layers of 4×4 filters, each halves the side.",
     "hidden": "Widths of the encoder's layers (mlp) or its channels (conv), with commas; the decoder mirrors them.",
@@ -50,25 +52,78 @@ HELP = {
 }
 
 
+@dataclass(frozen=True)
+class Source:
+    """What may be trained on: its name, what the person reads, one item's shape, and how many there are to train on.
+
+    folder: where one's own set lies.
+    """
+
+    dataset: str
+    label: str
+    image_shape: ImageShape
+    n: int
+    full: bool = False
+    folder: Path | None = None
+
+    @property
+    def is_table(self) -> bool:
+        return self.image_shape[:2] == (1, 1)
+
+
 def choose_preset(values: dict[str, object]) -> None:
-    st.session_state.update({**DEFAULTS, **values})
+    st.session_state.update({**DEFAULTS, "data": st.session_state["data"], **values})
 
 
-def data_choices() -> dict[str, str]:
-    """What may be trained on: by its key, what the person reads."""
+def sources(visitor: str) -> dict[str, Source]:
+    """By its key, all that this visitor may train on."""
     titles = {name: title for name, (title, _) in data.titles().items()}
-    parts = {name: f"{titles[name]}, 10,000 images" for name in data.PUBLISHED}
-    full = {f"{name} full": f"{titles[name]}, all 60,000" for name in data.PUBLISHED if data.has_full(name)}
-    return {**parts, **full, "digits": f"{titles['digits']}, 1,438 images"}
+    large = {name: Source(name, f"{titles[name]}, 10,000 images", (1, 28, 28), 10_000) for name in data.PUBLISHED}
+    full = {
+        f"{name} full": replace(one, label=f"{titles[name]}, all 60,000", n=60_000, full=True)
+        for name, one in large.items()
+        if data.has_full(name)
+    }
+    digits = Source("digits", f"{titles['digits']}, 1,438 images", (1, 8, 8), 1438)
+    return {**large, **full, "digits": digits, **own_sources(visitor)}
 
 
-def controls() -> tuple[Settings, bool]:
-    """The settings as chosen, and whether the full set is wanted. Raises ValueError for sizes that are no numbers."""
+def own_sources(visitor: str) -> dict[str, Source]:
+    """The visitor's own sets. What a person chooses by must differ, so a second one of a name gets a number."""
+    found, seen = {}, Counter[str]()
+    for own in visitors.data_shelf().of(visitor):
+        label = f"{own.title}, {size_of(own)}"
+        seen[label] += 1
+        number = f" ({seen[label]})" if seen[label] > 1 else ""
+        found[own.name] = Source(own.name, label + number, own.image_shape, own.n_train, folder=own.folder)
+    return found
+
+
+def size_of(own: visitors.OwnSet) -> str:
+    channels, height, width = own.image_shape
+    if height == 1:
+        return f"{own.n_train:,} rows of {width:,} features"
+    return f"{own.n_train:,} {'colour ' if channels == 3 else ''}images, {height}×{width}"
+
+
+def first_choice(there: dict[str, Source]) -> None:
+    """What the address asks for, and what is gone since it was chosen."""
+    asked = st.query_params.get("data")
+    if "data" not in st.session_state and asked:
+        st.session_state["data"] = asked
+    if st.session_state.get("data", DEFAULTS["data"]) not in there:
+        del st.session_state["data"]
+        st.warning("There is no such data set here any more: bring it again, or choose another one.")
+
+
+def controls(there: dict[str, Source]) -> tuple[Settings, Source]:
+    """The settings and the data as chosen. Raises ValueError for sizes that are no numbers."""
+    first_choice(there)
     for key, value in DEFAULTS.items():
         st.session_state.setdefault(key, value)
-    choices = data_choices()
     what, network, weights, steps = st.columns(4)
-    chosen = what.selectbox("Data", list(choices), format_func=lambda key: choices[key], key="data", help=HELP["data"])
+    key = what.selectbox("Data", list(there), format_func=lambda key: there[key].label, key="data", help=HELP["data"])
+    source = there[str(key)]
     what.slider("Latent dimensions", 1, MAX_LATENT_DIM, key="latent_dim", help=HELP["latent_dim"])
     arch = network.segmented_control("Network", ["mlp", "conv"], key="arch", required=True, help=HELP["arch"])
     hidden = network.text_input("Hidden sizes", key=f"hidden_{arch}", help=HELP["hidden"])
@@ -78,33 +133,50 @@ def controls() -> tuple[Settings, bool]:
     left, right = steps.columns(2)
     left.selectbox("Batch", BATCHES, key="batch_size", help=HELP["batch_size"])
     right.number_input("Seed", 0, 2**32 - 2, key="seed", help=HELP["seed"])
-    name, _, full = str(chosen).partition(" ")
     keys = ("latent_dim", "beta", "epochs", "batch_size", "lr", "seed")
     values = {key: st.session_state[key] for key in keys}
     sizes = parse_hidden(hidden, name="Hidden sizes")
-    return Settings(dataset=name, arch=str(arch), hidden=sizes, **values), bool(full)
+    return Settings(dataset=source.dataset, arch=str(arch), hidden=sizes, **values), source
 
 
-def check(chosen: Settings, *, full: bool) -> str:
+def check(chosen: Settings, source: Source) -> str:
     """How large the pair is, in a sentence. Raises ValueError if it cannot be trained here."""
-    shape = IMAGE_SHAPE.get(chosen.dataset, (1, 28, 28))
+    shape = source.image_shape
+    if source.is_table and chosen.arch == "conv":
+        raise ValueError("The rows of a table are no pictures, so conv has no neighbours to look at: choose mlp")
     network = {"latent_dim": chosen.latent_dim, "arch": chosen.arch, "hidden": chosen.hidden}
     check_architecture(image_shape=shape, **network)  # type: ignore[arg-type]
     ae, vae = (count_parameters(model, image_shape=shape, **network) for model in ("ae", "vae"))  # type: ignore[arg-type]
     if vae > MAX_WEIGHTS:
         raise ValueError(f"On this page a model may have at most {MAX_WEIGHTS:,} weights, this one has {vae:,}")
-    chosen.check(image_shape=shape, n=SIZES[chosen.dataset][full])
+    chosen.check(image_shape=shape, n=source.n)
     return (
         f"{ae:,} weights in the AE; {vae:,} in the VAE, whose encoder gives two numbers a dimension. "
         "Everything but beta is the same for both."
     )
 
 
-def start(chosen: Settings, full: bool) -> None:
-    submit(chosen, full=full)
+def about_source(source: Source) -> str:
+    """How one's own data is scaled, and what there is too little of."""
+    if source.folder is None:
+        return ""
+    try:
+        about = own_data.read_about(source.folder)
+    except DamagedFile as error:
+        raise ValueError("This data set cannot be read any more: bring it again") from error
+    scaled = "Each feature is scaled: its lowest value is 0, its highest 1, in 256 steps." if source.is_table else ""
+    single = "All are of one class, so the maps have one colour." if len(about["classes"]) == 1 else ""
+    few = f"{source.n} to train on are very few: the models will know them by heart." if source.n < FEW else ""
+    return " ".join(filter(None, (scaled, single, few)))
 
 
-def submit(chosen: Settings, *, full: bool, earlier: Path | None = None) -> None:
+def start(chosen: Settings, source: Source) -> None:
+    submit(chosen, full=source.full, data_folder=source.folder)
+
+
+def submit(
+    chosen: Settings, *, full: bool = False, data_folder: Path | None = None, earlier: Path | None = None
+) -> None:
     """Order a training and put its id into the address; or say why not."""
     visitor = visitors.visitor_of(st.context.cookies)
     if not visitor:
@@ -113,25 +185,29 @@ def submit(chosen: Settings, *, full: bool, earlier: Path | None = None) -> None
         )
         return
     try:
-        st.query_params["job"] = jobs.here().submit(visitor, chosen, full=full, earlier=earlier).id
+        st.query_params["job"] = (
+            jobs.here().submit(visitor, chosen, full=full, data_folder=data_folder, earlier=earlier).id
+        )
     except jobs.Refused as refusal:
         st.session_state["refusal"] = f"{refusal}."
 
 
-def form(*, running: bool) -> None:
+def form(visitor: str, *, running: bool) -> None:
     with st.expander("What to train", expanded=not running):
         with st.container(horizontal=True):
             for name, (why, values) in PRESETS.items():
                 st.button(name.capitalize(), help=why, on_click=choose_preset, args=(values,), type="tertiary")
         try:
-            chosen, full = controls()
-            st.caption(check(chosen, full=full))
+            chosen, source = controls(sources(visitor))
+            st.caption(check(chosen, source))
+            if said := about_source(source):
+                st.caption(said)
             problem = ""
         except ValueError as error:
             problem = f"{error}."
             st.warning(problem)
         st.button(
-            "Start", type="primary", disabled=bool(problem), on_click=start, args=() if problem else (chosen, full)
+            "Start", type="primary", disabled=bool(problem), on_click=start, args=() if problem else (chosen, source)
         )
 
 
@@ -142,8 +218,14 @@ def go_on(name: str, more: int) -> None:
     card = next(entry.card for entry in pair.entries if entry.card.model == "vae")
     keys = ("dataset", "arch", "hidden", "latent_dim", "beta", "batch_size", "lr", "seed")
     chosen = Settings(**{key: getattr(card, key) for key in keys}, epochs=card.epochs + more)
-    full = card.dataset in data.PUBLISHED and card.data_source == "the full set"
-    submit(chosen, full=full, earlier=pair.folders[0].parent)
+    full, own = card.dataset in data.PUBLISHED and card.data_source == "the full set", card.dataset not in data.NAMES
+    data_folder = visitors.data_shelf().sets(visitor).get(card.dataset)
+    if own and data_folder is None:
+        st.session_state["refusal"] = (
+            f"The data that {name} was trained on is not here any more: bring it again, then it can go on."
+        )
+        return
+    submit(chosen, full=full, data_folder=data_folder, earlier=pair.folders[0].parent)
 
 
 def bring(visitor: str) -> None:
@@ -172,8 +254,11 @@ def own_models(visitor: str) -> None:
             row = st.container(horizontal=True, vertical_alignment="center")
             cards = [entry.card for entry in pair.entries]
             first = cards[0]
-            row.write(
-                f"{pair.name}: {' and '.join(card.model.upper() for card in cards)} of {first.dataset}, "
+            about = described.about_of(pair.entries[0].manifest)
+            # As text: a title is anybody's, and must not become a link or a picture.
+            row.text(
+                f"{pair.name}: {' and '.join(card.model.upper() for card in cards)} of "
+                f"{about.title if about else first.dataset}, "
                 f"{first.latent_dim} dimensions, {first.epochs} epochs"
             )
             query = f"?data={first.dataset}&d={first.latent_dim}&left={cards[0].name}&right={cards[-1].name}"
@@ -194,11 +279,11 @@ def own_models(visitor: str) -> None:
 
 jobs.here().warm()
 st.header("Train", anchor=False)
-st.caption("An autoencoder and a variational autoencoder learn the same images, on the same budget, side by side.")
+st.caption("An autoencoder and a variational autoencoder learn the same data, on the same budget, side by side.")
 visitor = visitors.visitor_of(st.context.cookies)
 job_id = st.query_params.get("job", "")
 job = jobs.here().get(job_id, visitor)
-form(running=job is not None)
+form(visitor, running=job is not None)
 if visitor:
     own_models(visitor)
 if refusal := st.session_state.pop("refusal", None):
@@ -206,5 +291,4 @@ if refusal := st.session_state.pop("refusal", None):
 if job_id and not isinstance(job, jobs.Training):
     st.info("There is no such training of yours on this server: it has ended long ago, or another person started it.")
 if isinstance(job, jobs.Training):
-    title, classes = data.titles()[job.settings.dataset]
-    live({"id": job.id, "dataset": job.settings.dataset, "title": title, "classes": list(classes)})
+    live({"id": job.id, "dataset": job.settings.dataset})

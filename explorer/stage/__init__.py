@@ -35,7 +35,7 @@ def yours(catalogue: dict[str, Any]) -> None:
 
 
 def live(training: dict[str, Any]) -> None:
-    """Show a training as it happens: its id, and the title and classes of its data set. No rerun is needed for it."""
+    """Show a training as it happens: its id, and the name of its data set. No rerun is needed for it."""
     _mount(data={"training": training, "modules": modules.address()}, key="live")
 
 

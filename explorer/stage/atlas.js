@@ -1,6 +1,7 @@
 /** Fetch an atlas and give its arrays their names. Parts are fetched once and kept, by address. */
 
 import { makeDecoder } from './decoder.js';
+import { makeItems } from './items.js';
 import { readSafetensors } from './safetensors.js';
 
 /** @type {Map<string, Promise<any>>} */
@@ -78,6 +79,7 @@ export function makeAtlas(model, codes, decoder) {
     n: model.n,
     d: model.latent_dim,
     shape: model.image_shape,
+    items: makeItems(model),
     pixels: model.image_shape.reduce((a, b) => a * b),
     images: null,
     labels: codes.labels?.data ?? null,

@@ -136,6 +136,12 @@ export function short(value) {
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
 }
 
+/** A name of so many letters at most; an emoji is one letter. */
+export function brief(name, most) {
+  const letters = Array.from(name);
+  return letters.length > most ? `${letters.slice(0, most - 1).join('')}…` : name;
+}
+
 const RAW_MS = 8;
 
 /**

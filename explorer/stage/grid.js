@@ -1,7 +1,5 @@
 /** The decoded grid: 20 by 20 codes at equal quantiles of the two axes shown, as small images behind the points. */
 
-import { drawPixels } from './dom.js';
-
 const SIDE = 20;
 const STRIDE = 147; // coprime to 400: the grid fills in all over at once
 const REST_MS = 250;
@@ -43,7 +41,7 @@ export function makeGrids({ slices, panels }) {
  *     nothing is decoded yet; step decodes one more image
  */
 function makeGrid(atlas, view, base) {
-  const [, height, width] = atlas.shape;
+  const { width, height, draw } = atlas.items;
   const sprite = document.createElement('canvas');
   [sprite.width, sprite.height] = [SIDE * width, SIDE * height];
   const context = sprite.getContext('2d');
@@ -51,7 +49,7 @@ function makeGrid(atlas, view, base) {
   const step = () => {
     const cell = (count * STRIDE) % (SIDE * SIDE), i = cell % SIDE, j = Math.floor(cell / SIDE);
     const pixels = atlas.decoder.decode(view.toCode((i + 0.5) / SIDE, (j + 0.5) / SIDE, base));
-    drawPixels(context, pixels, atlas.shape, 255, i * width, (SIDE - 1 - j) * height);
+    draw(context, pixels, 255, i * width, (SIDE - 1 - j) * height);
     count++;
     return count < SIDE * SIDE;
   };

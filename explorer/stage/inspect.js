@@ -2,7 +2,7 @@
 
 import { imageOf } from './atlas.js';
 import { reconError } from './decoder.js';
-import { h, paint, pictureCanvas, setText, short } from './dom.js';
+import { h, setText, short } from './dom.js';
 import { codeOf } from './latent.js';
 
 const SHOWN_DIMS = 4;
@@ -10,14 +10,14 @@ const SHOWN_DIMS = 4;
 /** @param {{onImage: (index: number) => void}} options */
 export function makeInspect({ onImage }) {
   const about = h('span', { class: 'about' });
-  const tiles = h('div', { class: 'tiles' });
+  const tiles = h('div', { class: 'tiles' }), note = h('span');
   let index = 0, n = 1;
   const button = (text, to) => h('button', { type: 'button', onclick: () => onImage(to()) }, text);
   const element = h('section', { class: 'block', 'aria-label': 'One image in both models' },
     h('header', {}, h('h2', {}, 'One image'), about,
       button('Previous', () => (index + n - 1) % n), button('Next', () => (index + 1) % n)),
     tiles,
-    h('p', { class: 'tools about' }, 'Ringed on the maps. Press a point to see its image here.'));
+    h('p', { class: 'tools about' }, 'Ringed on the maps. Press a point to see its image here. ', note));
 
   /** @param {Array<{kind: string, atlas: any}>} models  left and right */
   function show(models, newIndex, classes) {
@@ -26,12 +26,12 @@ export function makeInspect({ onImage }) {
     n = Math.min(...models.map((model) => model.atlas.n));
     const bytes = imageOf(atlas, index);
     if (!bytes) return;
-    setText(about, `test image ${index}, class ${classes[atlas.labels[index]]}`);
-    const [, height, width] = atlas.shape;
-    const original = pictureCanvas('Original image', { width, height, className: 'sharp' });
-    paint(original, bytes, atlas.shape, 1);
+    setText(about, `test ${atlas.items.noun} ${index}, class ${classes[atlas.labels[index]]}`);
+    setText(note, atlas.items.note);
+    const original = atlas.items.large('Original image', { className: 'sharp' });
+    original.paint(bytes, 1);
     tiles.replaceChildren(
-      tile('the original', original, [`a perfect copy: ${perfectCopy(bytes).toFixed(1)} nats`]),
+      tile('the original', original.element, [`a perfect copy: ${perfectCopy(bytes).toFixed(1)} nats`]),
       ...models.map((model) => reconstruction(model, index, bytes)));
   }
   return { element, show };
@@ -39,16 +39,16 @@ export function makeInspect({ onImage }) {
 
 function reconstruction({ kind, atlas }, index, bytes) {
   const z = codeOf(atlas, index);
-  const [, height, width] = atlas.shape;
-  const canvas = pictureCanvas(`${kind} reconstruction`, { width, height });
+  const picture = atlas.items.large(`${kind} reconstruction`);
   const error = reconError(atlas.decoder.logits(z), bytes);
-  paint(canvas, atlas.decoder.decode(z), atlas.shape, 255);
+  picture.paint(atlas.decoder.decode(z), 255);
+  picture.mark(bytes, 1);
   const code = Array.from(z.subarray(0, SHOWN_DIMS), short).join(', ') + (z.length > SHOWN_DIMS ? ', …' : '');
-  return tile(`by the ${kind}`, canvas, [`error ${error.toFixed(1)} nats`, `code (${code})`], atlas.model.model);
+  return tile(`by the ${kind}`, picture.element, [`error ${error.toFixed(1)} nats`, `code (${code})`], atlas.model.model);
 }
 
-function tile(title, canvas, lines, kind = '') {
-  return h('figure', { class: `tile ${kind}` }, canvas,
+function tile(title, picture, lines, kind = '') {
+  return h('figure', { class: `tile ${kind}` }, picture,
     h('figcaption', {}, h('b', {}, title), ...lines.map((line) => h('span', {}, line))));
 }
 

@@ -69,9 +69,10 @@ export function meanCode(atlas) {
   return mean.map((sum) => sum / atlas.n);
 }
 
-/** The code of one image. */
+/** The code of one image; of the last, should there be so few that the walk's usual second end is not there. */
 export function codeOf(atlas, index) {
-  return Float64Array.from(atlas.codes.subarray(index * atlas.d, (index + 1) * atlas.d));
+  const at = Math.min(index, atlas.n - 1);
+  return Float64Array.from(atlas.codes.subarray(at * atlas.d, (at + 1) * atlas.d));
 }
 
 /** @returns {{index: number, distance: number}} the nearest code (Euclidean, in the model's own space) */

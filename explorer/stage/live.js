@@ -25,7 +25,7 @@ const VIEWS = [{ value: 'raw', text: 'raw z' }, { value: 'pca', text: 'PCA' }];
 export class Live {
   /**
    * @param {HTMLElement} host
-   * @param {{id: string, classes: string[], title: string}} training
+   * @param {{id: string, dataset: string}} training
    * @param {string|URL} base
    */
   constructor(host, training, base) {
@@ -136,7 +136,8 @@ export class Live {
   }
 
   heardModel(side, model) {
-    side.model = model;
+    side.model = { ...model, features: model.data.features };
+    this.data = model.data;
     side.epochs = model.done.map((stats) => ({ ...stats }));
     const folder = `jobs/${this.training.id}/moments`;
     this.images ??= fetchPart(new URL(`${folder}/${model.model}/images.safetensors`, this.base));
@@ -240,8 +241,10 @@ export class Live {
 
   showClasses(panels = Object.values(this.panels)) {
     const colours = classColours(this.dark);
-    this.legend.show(this.training.classes, colours, this.chosenClass);
-    for (const { map, atlas } of panels) map?.set({ selectedClass: this.chosenClass, colours, labels: atlas.labels, names: this.training.classes });
+    if (!this.data) return;
+    const { classes } = this.data;
+    this.legend.show(classes, colours, this.chosenClass);
+    for (const { map, atlas } of panels) map?.set({ selectedClass: this.chosenClass, colours, labels: atlas.labels, names: classes });
   }
 
   /** After the space has moved: the probe stays on its image, or at its place; until it is held, at the median. */
@@ -310,7 +313,7 @@ export class Live {
     if (this.state === 'waiting') return this.place ? `Waiting: place ${this.place} in the queue. Another training is running.` : 'Waiting for the training …';
     if (this.state === 'training' && KINDS.every((kind) => this.sides[kind].ended)) return 'Trained. Measuring both models …';
     return {
-      training: `Training both on ${this.training.title}`,
+      training: this.data ? `Training both on ${this.data.title}` : 'Starting …',
       drawing: 'Trained. UMAP is being drawn; everything else is ready.',
       done: 'Trained.',
       stopped: 'Stopped; nothing was kept.',
@@ -389,7 +392,7 @@ export class Live {
 
   showKeep() {
     if (!this.keepPlace.hidden) return;
-    const name = h('input', { type: 'text', maxlength: 40, 'aria-label': 'Name of the pair', value: `my-${this.training.dataset}`, spellcheck: 'false' });
+    const name = h('input', { type: 'text', maxlength: 40, 'aria-label': 'Name of the pair', value: pairName(this.data.title), spellcheck: 'false' });
     name.addEventListener('keydown', (event) => { event.stopPropagation(); if (event.key === 'Enter') keep.click(); });
     const said = h('span', { class: 'about', role: 'status' });
     const keep = h('button', { type: 'button', onclick: async () => {
@@ -443,6 +446,11 @@ export class Live {
     Object.values(this.panels).forEach((panel) => panel.destroy());
     delete this.host.dataset.ready;
   }
+}
+
+/** A name for the pair of a data set: letters, digits and dashes. */
+function pairName(title) {
+  return `my-${title.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'pair'}`.slice(0, 36);
 }
 
 /** A panel's facts want figures that a model has only after its first epoch. */

@@ -6,7 +6,7 @@
  * the marks the ellipses.
  */
 
-import { h, svg } from './dom.js';
+import { brief, h, svg } from './dom.js';
 import { badge, DotLayer, ellipseOf, extent, hatch, label, outline, rgbOf, ring, stroke, ticks } from './draw.js';
 import { listenTo } from './gestures.js';
 
@@ -16,6 +16,8 @@ const MARK_PX = 13;
 /** Standard deviations that hold 95 % of a Gaussian. */
 export const WITHIN_1D = 1.96, WITHIN_2D = 2.4477;
 const MAX_ZOOM = 60, MIN_ZOOM = 0.25;
+/** The names of more classes would hide the points, and a long one those of another class. */
+const MOST_NAMES = 12, MOST_LETTERS = 18, LANE_PX = 13;
 
 export class LatentMap {
   /**
@@ -238,9 +240,10 @@ export class LatentMap {
   }
 
   drawLaneNames(context) {
-    const { lanes } = this.view;
+    const { lanes } = this.view, each = Math.ceil(lanes / Math.max(1, Math.floor((this.height - MARGIN.top - MARGIN.bottom) / LANE_PX)));
     this.state.names.slice(0, lanes).forEach((name, c) => {
-      const text = name.length > 5 ? `${name.slice(0, 4)}…` : name;
+      if (c % each) return;
+      const text = brief(name, 5);
       context.fillText(text, MARGIN.left - 4, this.toPixels(0, (c + 0.5) / lanes)[1] + 4);
     });
   }
@@ -274,14 +277,15 @@ export class LatentMap {
     context.lineJoin = 'round';
     names.forEach((name, c) => {
       if (this.view.lanes) return;
-      if (selectedClass === null ? name.length > 2 : c !== selectedClass) return;
+      if (selectedClass === null ? name.length > 2 || names.length > MOST_NAMES : c !== selectedClass) return;
       const [px, py] = this.toPixels(...this.middleOf(c, labels));
       context.font = `700 ${this.width < 260 ? 11 : 15}px ${style.fontFamily}`;
       context.lineWidth = 4;
       context.strokeStyle = style.backgroundColor;
-      context.strokeText(name, px, py + 5);
+      const text = brief(name, MOST_LETTERS);
+      context.strokeText(text, px, py + 5);
       context.fillStyle = colours[c % colours.length];
-      context.fillText(name, px, py + 5);
+      context.fillText(text, px, py + 5);
     });
   }
 

@@ -1,13 +1,14 @@
 /** One model on the stage: its map, what it decodes at the probe, the nearest real image, its sliders. */
 
 import { imageOf } from './atlas.js';
-import { h, paint, pictureCanvas, setText, short } from './dom.js';
+import { h, setText, short } from './dom.js';
 import { codeAtQuantile, codeOf, HOLE, nearestCode, shareNearer } from './latent.js';
 import { LatentMap } from './map.js';
 import { Sliders } from './sliders.js';
 import { byQuantile, makeView, percent } from './views.js';
 
 const TITLES = { ae: 'Autoencoder', vae: 'Variational autoencoder' };
+const UMAP_LEAST = 5; // as in explorer/projection.py
 const HINT = 'Arrow keys move the probe, Enter looks at the nearest image, A and B set the ends of the walk, plus and minus zoom, Escape lets go of the probe.';
 
 export class Panel {
@@ -41,13 +42,14 @@ export class Panel {
     this.slidersPlace = h('div', { class: 'sliders-place' });
     this.decodedPlace = h('span', { class: 'picture-place' });
     this.nearestPlace = h('span', { class: 'picture-place' });
+    this.nearestCaption = h('figcaption', {}, 'nearest real image');
     const button = (text, title, action) => h('button', { type: 'button', title, onclick: action }, text);
     this.element = h('section', { class: 'panel' },
       h('header', {}, this.title, this.chooser, this.about, this.figures),
       h('div', { class: 'view' }, this.mapPlace,
         h('div', { class: 'images' },
           h('figure', { class: 'decoded' }, h('figcaption', {}, 'decoded at the probe'), this.decodedPlace),
-          h('figure', { class: 'nearest' }, h('figcaption', {}, 'nearest real image'), this.nearestPlace), this.hole)),
+          h('figure', { class: 'nearest' }, this.nearestCaption, this.nearestPlace), this.hole)),
       h('p', { class: 'under' }, this.axesPlace, this.trust),
       this.slidersPlace,
       h('p', { class: 'tools' },
@@ -79,11 +81,11 @@ export class Panel {
     this.showFacts(model);
     this.map = new LatentMap({ name: `${name} latent map`, hint: HINT, on: this.gestures() });
     this.mapPlace.replaceChildren(this.map.element);
-    const [, height, width] = atlas.shape;
-    this.decoded = pictureCanvas(`${name} decoded image`, { width, height });
-    this.nearest = pictureCanvas(`${name} nearest real image`, { width, height, className: 'sharp' });
-    this.decodedPlace.replaceChildren(this.decoded);
-    this.nearestPlace.replaceChildren(this.nearest);
+    this.decoded = atlas.items.large(`${name} decoded image`);
+    this.nearest = atlas.items.small(`${name} nearest real image`, { className: 'sharp' });
+    this.decodedPlace.replaceChildren(this.decoded.element);
+    this.nearestPlace.replaceChildren(this.nearest.element);
+    setText(this.nearestCaption, `nearest real ${atlas.items.noun}`);
     this.sliders = new Sliders({
       kind: name,
       atlas,
@@ -116,7 +118,7 @@ export class Panel {
     const kl = model.model === 'vae' ? `, KL ${model.test_kl.toFixed(1)}` : '';
     setText(this.figures, `reconstruction ${model.test_recon.toFixed(1)} nats (perfect copies ${model.perfect_copy.toFixed(1)})${kl}`);
     this.figures.title = `Mean of ${model.n_test.toLocaleString('en')} test images, decoded from the code itself (a VAE's mean); ` +
-      `perfect copies: of the ${this.atlas.n.toLocaleString('en')} shown. Binary cross-entropy of grey pixels is never 0. ` +
+      `perfect copies: of the ${this.atlas.n.toLocaleString('en')} shown. Binary cross-entropy of ${this.atlas.items.measured} is never 0. ` +
       `With z sampled: ${model.test_recon_sampled.toFixed(1)}. Trained on ${model.n_train.toLocaleString('en')} images, ${model.epochs} epochs, seed ${model.seed}.`;
   }
 
@@ -138,7 +140,8 @@ export class Panel {
     this.view = quantile && view.quantiles ? byQuantile(view) : view;
     this.follows ? this.map.followView(this.view) : this.map.setView(this.view);
     const snaps = this.view.snaps ? 'UMAP cannot be run backwards: the probe snaps to the nearest code. ' : '';
-    const waiting = kind === 'umap' && !this.atlas.umap && this.atlas.d > 1 ? 'UMAP is not drawn yet; this is PCA. ' : '';
+    const few = this.atlas.n < UMAP_LEAST ? `UMAP needs at least ${UMAP_LEAST} ${this.atlas.items.noun}s` : 'UMAP is not drawn yet';
+    const waiting = kind === 'umap' && !this.atlas.umap && this.atlas.d > 1 ? `${few}; this is PCA. ` : '';
     const trust = this.view.trust === null ? '' : `Trustworthiness of this view ${this.view.trust.toFixed(3)}`;
     setText(this.trust, `${waiting}${snaps}${trust}`);
     const { points, neighbours } = this.atlas.model.trust ?? { points: 0, neighbours: 0 };
@@ -162,22 +165,32 @@ export class Panel {
   /** Put the probe on a code: decode it, find the nearest real image, move the sliders and the mark. */
   setCode(z) {
     this.z = z;
-    paint(this.decoded, this.atlas.decoder.decode(z), this.atlas.shape, 255);
+    this.decoded.paint(this.atlas.decoder.decode(z), 255);
     const { index, distance } = nearestCode(this.atlas, z);
     if (index !== this.nearestIndex) this.showNearest(index);
-    const share = shareNearer(this.atlas, distance);
-    const usual = distance / this.atlas.distances[this.atlas.distances.length >> 1];
-    setText(this.hole, `${share > HOLE ? 'A hole: ' : ''}farther from any code than ${percent(share)} of real images (${short(usual)} times the usual distance)`);
-    this.hole.classList.toggle('far', share > HOLE);
+    this.showHole(distance);
     this.sliders.set(z);
     this.map.setMarks({ probe: this.view.fromCode(z), nearest: this.view.fromCode(codeOf(this.atlas, index)) });
     this.on.moved?.();
   }
 
+  /** How the probe's distance from the nearest code compares with the distances between codes. */
+  showHole(distance) {
+    const { n, items: { noun } } = this.atlas;
+    if (n < 2) return setText(this.hole, `With one real ${noun} there is no distance to compare with.`);
+    const share = shareNearer(this.atlas, distance);
+    const usual = distance / this.atlas.distances[this.atlas.distances.length >> 1];
+    const times = Number.isFinite(usual) ? ` (${short(usual)} times the usual distance)` : '';
+    setText(this.hole, `${share > HOLE ? 'A hole: ' : ''}farther from any code than ${percent(share)} of real ${noun}s${times}`);
+    this.hole.classList.toggle('far', share > HOLE);
+  }
+
   showNearest(index) {
     this.nearestIndex = index;
     const bytes = imageOf(this.atlas, index);
-    if (bytes) paint(this.nearest, bytes, this.atlas.shape, 1);
+    if (!bytes) return;
+    this.nearest.paint(bytes, 1);
+    this.decoded.mark(bytes, 1);
   }
 
   /** What a screen reader hears after a step with the keyboard. */

@@ -1,6 +1,6 @@
 /** Rows of ten samples from the same random numbers: an AE from N(0, I) and from its fitted mixture, a VAE from N(0, I). */
 
-import { h, paint, pictureCanvas, strip } from './dom.js';
+import { h, strip } from './dom.js';
 import { draws, fromMixture } from './random.js';
 
 const COUNT = 10;
@@ -64,11 +64,10 @@ function distributions({ side, kind, atlas }) {
 }
 
 function makeRow({ side, kind, atlas, from, fitted, code }, numbers, onPick) {
-  const [, height, width] = atlas.shape;
-  const canvases = numbers.map((_, i) => pictureCanvas(`${kind} sample ${i + 1} from ${from}`, { width, height }));
+  const pictures = numbers.map((_, i) => atlas.items.small(`${kind} sample ${i + 1} from ${from}`));
   return {
     element: h('div', { class: `row ${atlas.model.model} ${fitted ? 'fitted' : ''}` },
-      h('span', { class: 'row-name' }, h('b', {}, kind), ` from ${from}`), strip('ten', canvases, (i) => onPick(side, code(numbers[i])))),
-    work: canvases.map((canvas, i) => () => paint(canvas, atlas.decoder.decode(code(numbers[i])), atlas.shape, 255)),
+      h('span', { class: 'row-name' }, h('b', {}, kind), ` from ${from}`), strip('ten', pictures.map(({ element }) => element), (i) => onPick(side, code(numbers[i])))),
+    work: pictures.map((picture, i) => () => picture.paint(atlas.decoder.decode(code(numbers[i])), 255)),
   };
 }

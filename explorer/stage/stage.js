@@ -18,7 +18,7 @@ import { classColours, isDark } from './palette.js';
 import { Panel } from './panel.js';
 import { makeSamples } from './samples.js';
 import { makeSlices } from './slices.js';
-import { defaultPair, dialPair, dimensionsOf, FRESH, modelsFor, onDial, pairFor, readState, writeState } from './state.js';
+import { defaultPair, dialPair, dimensionsOf, FRESH, modelsFor, onDial, pairFor, readState, withFeatures, writeState } from './state.js';
 import { makeBridge, makeLegend, makeSwitches } from './switches.js';
 import { makeWalk } from './walk.js';
 import { makeWords } from './words.js';
@@ -36,7 +36,7 @@ export class Stage {
    */
   constructor(host, catalogue, base, { address = makeAddress(catalogue), onProbe = () => {} } = {}) {
     this.host = host;
-    this.catalogue = catalogue;
+    this.catalogue = withFeatures(catalogue);
     this.base = base;
     this.slices = makeSlices();
     this.loads = 0;
@@ -47,7 +47,7 @@ export class Stage {
     host.replaceChildren(this.notices.element);
     catalogue.problems.forEach(this.notices.say);
     if (!catalogue.models.length) return;
-    const { state, problems } = readState(address.query, catalogue);
+    const { state, problems } = readState(address.query, this.catalogue);
     this.state = state;
     problems.forEach(this.notices.say);
     this.build();

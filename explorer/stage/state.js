@@ -22,6 +22,12 @@ export const CHOICES = {
 /** What holds codes. They mean nothing in another model: there the probe and the walk start anew. */
 export const FRESH = { z: null, zr: null, a: { image: 0 }, b: { image: 1 } };
 
+/** The catalogue with what each model's values mean beside the model, since pictures are made by it. */
+export function withFeatures(catalogue) {
+  const models = catalogue.models.map((model) => ({ ...model, features: catalogue.datasets[model.dataset]?.features ?? [] }));
+  return { ...catalogue, models };
+}
+
 /** Models of one data set and number of dimensions. */
 export function modelsFor(catalogue, data, d) {
   return catalogue.models.filter((model) => model.dataset === data && model.latent_dim === d);

@@ -1,7 +1,10 @@
 /** The switches over the maps, the legend, and the bridge between the maps. They show the state and say what was chosen. */
 
-import { choice, h, setText } from './dom.js';
+import { brief, choice, h, setText } from './dom.js';
 import { CHOICES, dataSetsOf, dialFor, dimensionsOf, onDial } from './state.js';
+
+/** More classes than this share hues, and their names a place that scrolls. */
+const MANY = 20, TITLE_LETTERS = 24;
 
 /**
  * @param {any} catalogue
@@ -9,7 +12,7 @@ import { CHOICES, dataSetsOf, dialFor, dimensionsOf, onDial } from './state.js';
  *          behind: (name: string) => void, layer: (name: string) => void, ellipses: (name: string) => void, dial: () => void}} on
  */
 export function makeSwitches(catalogue, on) {
-  const titles = dataSetsOf(catalogue).map((value) => ({ value, text: catalogue.datasets[value].title }));
+  const titles = dataSetsOf(catalogue).map((value) => ({ value, text: brief(catalogue.datasets[value].title, TITLE_LETTERS) }));
   const fixed = {
     data: choice('Data', titles, null, on.data),
     view: choice('View', CHOICES.view, null, on.view),
@@ -70,6 +73,7 @@ export function makeLegend({ onClass }) {
 
   function show(classes, colours, newChosen) {
     chosen = newChosen;
+    element.classList.toggle('many', classes.length > MANY);
     if (names !== String(classes)) element.replaceChildren(...classes.map((name, c) => makeButton(name, c)));
     names = String(classes);
     [...element.children].forEach((button, c) => {
@@ -81,7 +85,7 @@ export function makeLegend({ onClass }) {
 
   function makeButton(name, c) {
     const press = () => onClass(chosen === c ? null : c);
-    return h('button', { type: 'button', 'aria-label': `Class ${name}`, onclick: press }, h('span', { class: 'dot' }), name);
+    return h('button', { type: 'button', 'aria-label': `Class ${name}`, title: name, onclick: press }, h('span', { class: 'dot' }), h('span', { class: 'class-name', dir: 'auto' }, name));
   }
   return { element, show };
 }

@@ -1,6 +1,6 @@
 /** The walk from A to B: eleven frames for each model, a play button, and the norm along the way. */
 
-import { choice, h, paint, pictureCanvas, setText, short, strip, svgShape } from './dom.js';
+import { choice, h, setText, short, strip, svgShape } from './dom.js';
 import { norm, pathPoint } from './latent.js';
 import { CHOICES } from './state.js';
 
@@ -27,10 +27,10 @@ export function makeWalk({ slices, onKind, onEnd, onPlace }) {
 
   /** Both models' rows; called when a model changes. */
   function showModels(newModels) {
-    models = newModels.map((model) => ({ ...model, canvases: makeFrames(model) }));
-    rows.replaceChildren(...models.map(({ kind: name, atlas, canvases }) =>
+    models = newModels.map((model) => ({ ...model, frames: makeFrames(model) }));
+    rows.replaceChildren(...models.map(({ kind: name, atlas, frames }) =>
       h('div', { class: `row ${atlas.model.model}` }, h('span', { class: 'row-name' }, h('b', {}, name)),
-        strip('eleven', canvases, (i) => place(i / (FRAMES - 1))))));
+        strip('eleven', frames.map((frame) => frame.element), (i) => place(i / (FRAMES - 1))))));
   }
 
   /** New ends or another kind of path. ways: [[a, b] of the left model, [a, b] of the right]. */
@@ -40,8 +40,7 @@ export function makeWalk({ slices, onKind, onEnd, onPlace }) {
     kinds.element.hidden = ways[0][0].length <= 2;
     let left = FRAMES;
     slices.run('walk', () => {
-      models.forEach(({ atlas, canvases }, side) =>
-        paint(canvases[cursor], atlas.decoder.decode(at(side, cursor / (FRAMES - 1))), atlas.shape, 255));
+      models.forEach(({ atlas, frames }, side) => frames[cursor].paint(atlas.decoder.decode(at(side, cursor / (FRAMES - 1))), 255));
       cursor = (cursor + 1) % FRAMES;
       return --left > 0;
     });
@@ -83,8 +82,7 @@ export function makeWalk({ slices, onKind, onEnd, onPlace }) {
 }
 
 function makeFrames({ kind, atlas }) {
-  const [, height, width] = atlas.shape;
-  return Array.from({ length: FRAMES }, (_, i) => pictureCanvas(`${kind} walk frame ${i + 1}`, { width, height }));
+  return Array.from({ length: FRAMES }, (_, i) => atlas.items.small(`${kind} walk frame ${i + 1}`));
 }
 
 function normChart(name, atlas, normAt) {
