@@ -19,10 +19,22 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from explorer import catalogue, data, jobs, lab_routes, measurings, modules, onefile, training_routes, visitors
+from explorer import (
+    catalogue,
+    data,
+    decode_routes,
+    jobs,
+    lab_routes,
+    measurings,
+    modules,
+    onefile,
+    training_routes,
+    visitors,
+)
 from explorer.atlas import MAX_PART_BYTES
 from explorer.catalogue import Catalogue
 from explorer.files import DamagedFile, read_checked
+from explorer.foreign import serving
 
 FOREVER = "public, max-age=31536000, immutable"
 
@@ -85,6 +97,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         Route(f"{prefix}/onefile", one_file),
         *training_routes.routes(prefix, jobs.here(), visitors.shelf()),
         *lab_routes.routes(prefix, jobs.here()),
+        *decode_routes.routes(prefix, visitors.shelf(), serving.here()),
     ]
 
 
@@ -222,6 +235,7 @@ async def lifespan(app: object) -> AsyncIterator[None]:
     finally:
         jobs.here().close()
         measurings.here().close()
+        serving.here().close()
 
 
 def answer_at_once() -> None:

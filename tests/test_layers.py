@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "torchvision", "umap", "sklearn", "numba", "scipy", "plotly", "matplotlib", "safetensors"}
 LAYERS = [
-    {"explorer.files", "explorer.settings", "explorer.statistics", "explorer.bring.limits"},
+    {"explorer.files", "explorer.settings", "explorer.statistics", "explorer.bring.limits", "explorer.sandbox"},
     {"explorer.data", "explorer.models", "explorer.modules", "explorer.scoreboard", "explorer.frontier"},
     {"explorer.described", "explorer.bring.names", "explorer.bring.scale"},
     {"explorer.bring.report"},
@@ -35,12 +35,17 @@ LAYERS = [
         "explorer.world",
         "explorer.figures",
     },
+    {"explorer.foreign.limits"},
+    {"explorer.foreign.structure"},
+    {"explorer.foreign.network", "explorer.foreign.serving"},
+    {"explorer.foreign.bringing"},
+    {"explorer.foreign", "explorer.foreign.process", "explorer.foreign.__main__"},
     {"explorer.jobs", "explorer.measurings", "explorer.onefile", "explorer.regularity"},
     {"explorer.sweep", "explorer.scenes", "explorer.notebook"},
     {"explorer"},
     {"explorer.visitors"},
-    {"explorer.training_routes", "explorer.labs.show"},
-    {"explorer.lab_routes"},
+    {"explorer.training_routes", "explorer.labs.show", "explorer.arrivals"},
+    {"explorer.lab_routes", "explorer.decode_routes"},
     {"explorer.server", "explorer.stage"},
     {"explorer.pages", "explorer.cli"},
     {"explorer.__main__", "app"},

@@ -87,7 +87,8 @@ export class Stage {
     });
     this.dial = makeDial({ catalogue: this.catalogue, base: this.base, onTurn: (model) => this.turn(model) });
     const taken = { base: this.base, query: () => this.pairAndView() };
-    this.takeAlong = this.catalogue.start || isEmbedded() ? [] : [makeDownload(taken), makeEmbed(taken)];
+    this.download = makeDownload(taken);
+    this.takeAlong = this.catalogue.start || isEmbedded() ? [] : [this.download, makeEmbed(taken)];
     this.bridge = makeBridge({ onLink: () => this.toggleLink(), onPin: () => this.setPinned(this.state.z === null) });
     this.legend = makeLegend({ onClass: (chosen) => this.change({ class: chosen }) });
     this.spoken = h('p', { class: 'only-spoken', 'aria-live': 'polite' });
@@ -212,7 +213,7 @@ export class Stage {
     this.showSwitches();
     this.showChoices();
     const missing = models.filter((model) => !atlasHere(model));
-    const megabytes = missing.flatMap(({ parts }) => [parts.images, parts.codes, parts.decoder]).reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
+    const megabytes = missing.flatMap(({ parts }) => [parts.images, parts.codes, parts.decoder]).filter(Boolean).reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
     SIDES.forEach((side, i) => this.panels[side].say(missing.includes(models[i]) ? `Loading ${models[i].name} (${megabytes.toFixed(1)} MB at most) …` : ''));
     const results = await Promise.allSettled(models.map((model) => atlasHere(model) ?? loadAtlas(model, this.base)));
     if (turn !== this.loads) return;
@@ -238,6 +239,7 @@ export class Stage {
       const kind = atlases[i].model.model.toUpperCase();
       this.panels[side].setModel(atlases[i], same ? `${kind} ${side}` : kind);
     });
+    this.download.show(atlases.map(({ model }) => model));
     this.walk.stop();
     this.walk.showModels(this.described());
     this.restoreProbe();
