@@ -38,6 +38,7 @@ LAYERS = [
     {"explorer.foreign.limits"},
     {"explorer.foreign.structure"},
     {"explorer.foreign.network", "explorer.foreign.serving"},
+    {"explorer.foreign.live"},
     {"explorer.foreign.bringing"},
     {"explorer.foreign", "explorer.foreign.process", "explorer.foreign.__main__"},
     {"explorer.jobs", "explorer.measurings", "explorer.onefile", "explorer.regularity"},

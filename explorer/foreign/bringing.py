@@ -17,6 +17,7 @@ from explorer.data import About
 from explorer.files import sha256, write_whole
 from explorer.foreign import structure
 from explorer.foreign.limits import MAX_CODES, MAX_FILE_BYTES, MAX_ITEMS
+from explorer.foreign.live import layers_of
 from explorer.foreign.network import UNITS, Decoder, Encoder
 from explorer.foreign.structure import Graph
 from explorer.sandbox import Tell
@@ -77,14 +78,19 @@ def bring(order: Order, tell: Tell) -> list[str]:
     tell("Measuring", 0, 0)
     figures = measure(items.x, mu, logvar, decoder)
     tell("Drawing the maps", 0, 0)
-    layers: tuple[dict[str, object], ...] = ({"kind": atlas.SERVED, "units": order.units},)
-    said.append("It is not live: each image comes from the server.")
+    live = layers_of(decoder, order.units)
+    layers, weights = live or (({"kind": atlas.SERVED, "units": order.units},), {})
+    said.append(
+        "Its decoder is a plain chain of layers: it is live in the browser."
+        if live
+        else "It is not live: each image comes from the server."
+    )
     made = atlas.of_codes(
         mu,
         items.x,
         items.y,
         logvar=logvar,
-        decoder={},
+        decoder=weights,
         layers=layers,
         seed=SEED,
         with_umap=False,  # that takes ten times as long as all the rest: see draw

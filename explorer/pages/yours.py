@@ -260,7 +260,8 @@ def bring_model(visitor: str) -> None:
     st.markdown("A decoder as ONNX, and its encoder if you have it. They are shown like any model here.")
     st.caption(" ".join(model_limits.SENTENCES))
     st.caption(
-        "It runs on the server in a process of its own, so it is not live: each image takes one answer. "
+        "It is read on the server in a process of its own. A plain chain of layers is live in your browser then; any "
+        "other decoder stays on the server, and each image takes one answer. "
         f"It is seen by you alone, and gone {visitors.GONE_S / 60:g} minutes after your last page is closed."
     )
     given = model_given(visitor)

@@ -89,7 +89,7 @@ export class Panel {
     this.nearestPlace.replaceChildren(this.nearest.element);
     this.items = `${model.drawn ? 'drawn' : 'real'} ${atlas.items.noun}`;
     setText(this.nearestCaption, `nearest ${this.items}`);
-    this.served.hidden = !model.decode;
+    this.served.hidden = !model.decode && !model.drawn;
     this.showServed({});
     atlas.decoder.listeners?.add(this.hearServed);
     this.sliders = new Sliders({
@@ -118,11 +118,12 @@ export class Panel {
     this.sliders.fit(atlas);
   }
 
-  /** Whether this model waits for the server, how long, and why it has no answer if it has none. */
+  /** Whether this model waits for the server, how long, why there is no answer if there is none, and what its points are. */
   showServed({ ms, problem }) {
-    const drawn = this.atlas.model.drawn ? ' It has no encoder: the points are draws from N(0, I), their images what it decodes.' : '';
+    const { decode, drawn } = this.atlas.model;
     const time = ms ? `, ${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms an answer` : '';
-    setText(this.served, problem ?? `Not live: decoded on the server${time}.${drawn}`);
+    const parts = [decode && `Not live: decoded on the server${time}.`, drawn && 'No encoder: the points are draws from N(0, I), the images what it decodes from them.'];
+    setText(this.served, problem ?? parts.filter(Boolean).join(' '));
     this.served.classList.toggle('failed', Boolean(problem));
   }
 
