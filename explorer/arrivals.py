@@ -36,10 +36,11 @@ class Given:
 
 @dataclass(frozen=True)
 class Arrived:
-    """The model's name on the shelf, and what was recognised, in sentences."""
+    """The model's name on the shelf, what was recognised, in sentences, and the thread that has UMAP drawn."""
 
     name: str
     said: tuple[str, ...]
+    drawing: threading.Thread
 
 
 def bring(
@@ -81,5 +82,6 @@ def bring(
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    threading.Thread(target=finish, daemon=True).start()
-    return Arrived(name, tuple(said))
+    drawing = threading.Thread(target=finish, daemon=True)
+    drawing.start()
+    return Arrived(name, tuple(said), drawing)
