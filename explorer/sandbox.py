@@ -25,7 +25,9 @@ Tell = Callable[[str, int, int], None]
 
 
 def bound(*, memory: int, cpu_s: int, file_bytes: int) -> None:
-    """Take from this process what it does not need: more memory, time and disk than its work may have."""
+    """Take from this process what it does not need: more memory, time and disk than its work may have, and a life of
+    its own: it ends when whoever started it does.
+    """
     bounds = {
         resource.RLIMIT_AS: memory,
         resource.RLIMIT_CPU: cpu_s,
@@ -36,6 +38,13 @@ def bound(*, memory: int, cpu_s: int, file_bytes: int) -> None:
         with contextlib.suppress(ValueError, OSError):  # some systems lack some of them
             resource.setrlimit(kind, (most, most))
     os.nice(NICE)
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 class Teller:

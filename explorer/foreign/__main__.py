@@ -22,7 +22,6 @@ from explorer.foreign.serving import HEAD
 
 
 def bring(order: dict[str, Any]) -> None:
-    sandbox.bound(memory=MEMORY_BYTES, cpu_s=BRINGING_S, file_bytes=4 * MAX_FILE_BYTES)
     try:
         said = bringing.bring(bringing.Order(**order), sandbox.Teller())
     except ValueError as error:
@@ -35,7 +34,6 @@ def bring(order: dict[str, Any]) -> None:
 
 def serve(order: dict[str, Any], given: BinaryIO, answers: BinaryIO) -> None:
     """Answer until the input ends; what the graph refuses is answered with its sentence."""
-    sandbox.bound(memory=MEMORY_BYTES, cpu_s=SERVING_CPU_S, file_bytes=0)
     graph = structure.read(Path(order["decoder"]).read_bytes(), what="decoder")
     decoder = Decoder(graph, image_shape=tuple(order["image_shape"]), units=order["units"])
     while head := given.read(HEAD.size):
@@ -52,6 +50,8 @@ def serve(order: dict[str, Any], given: BinaryIO, answers: BinaryIO) -> None:
 def main() -> None:
     order = json.loads(sys.stdin.buffer.readline())
     do = order.pop("do")
+    seconds, file_bytes = (SERVING_CPU_S, 0) if do == "serve" else (BRINGING_S, 4 * MAX_FILE_BYTES)
+    sandbox.bound(memory=MEMORY_BYTES, cpu_s=seconds, file_bytes=file_bytes)
     if do == "bring":
         bring(order)
     elif do == "draw":
