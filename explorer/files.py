@@ -18,6 +18,15 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def sha256_of(path: Path) -> str:
+    """The hash of a file, without having it in memory."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write content to path so that a reader sees the old file or the new one, never a part.
 

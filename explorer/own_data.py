@@ -13,7 +13,7 @@ import numpy as np
 
 from explorer.data import About, Dataset, Feature
 from explorer.described import MAX_TEXT, is_about
-from explorer.files import DamagedFile, read_checked, read_record, sha256, write_whole
+from explorer.files import DamagedFile, read_checked, read_record, sha256, sha256_of, write_whole
 
 FORMAT = 1
 ARRAYS, RECORD = "data.safetensors", "data.json"
@@ -68,18 +68,24 @@ def check(arrays: dict[str, np.ndarray], classes: tuple[str, ...], features: tup
 
 def save(folder: Path, dataset: Dataset) -> None:
     """Write a data set into folder, whole or not at all: the record comes last."""
-    from safetensors.numpy import save as to_bytes
+    from safetensors.numpy import save_file
 
-    content = to_bytes({key: np.ascontiguousarray(getattr(dataset, key)) for key in KEYS})
-    record = {
-        "format": FORMAT,
-        "title": dataset.title,
-        "source": dataset.source,
-        "classes": dataset.classes,
-        "features": [asdict(feature) for feature in dataset.features],
-        "sha256": sha256(content),
-    }
-    write_whole(folder / ARRAYS, content, durable=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f".{ARRAYS}"
+    try:
+        save_file({key: np.ascontiguousarray(getattr(dataset, key)) for key in KEYS}, unfinished)
+        record = {
+            "format": FORMAT,
+            "title": dataset.title,
+            "source": dataset.source,
+            "classes": dataset.classes,
+            "features": [asdict(feature) for feature in dataset.features],
+            "sha256": sha256_of(unfinished),
+        }
+        unfinished.replace(folder / ARRAYS)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
     write_whole(folder / RECORD, (json.dumps(record, indent=1) + "\n").encode(), durable=False)
 
 

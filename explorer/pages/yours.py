@@ -147,7 +147,7 @@ def show_features(report: Report) -> None:
     ]
     table("Features, scaled from their lowest to their highest value", heads, rows[:SHOWN_FEATURES])
     if len(rows) > SHOWN_FEATURES:
-        with st.expander(f"{len(rows) - SHOWN_FEATURES:,} features more"):
+        with st.expander(f"More features ({len(rows) - SHOWN_FEATURES:,})"):
             table("More features", heads, rows[SHOWN_FEATURES:])
 
 

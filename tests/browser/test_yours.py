@@ -346,7 +346,7 @@ def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
 
 
 def give(page: Page, name: str, content: bytes) -> None:
-    page.locator('input[type="file"]').set_input_files(
+    page.locator('[data-role="stage"] input[type="file"]').set_input_files(
         {"name": name, "mimeType": "application/octet-stream", "buffer": content}
     )
 
@@ -469,7 +469,7 @@ def test_what_cannot_be_read_is_told_in_a_sentence_and_nothing_is_lost(
 def test_a_file_that_is_too_large_is_not_even_read(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "heavy.png"
     path.write_bytes(bytes(21_000_000))
-    page.locator('input[type="file"]').set_input_files(path)
+    page.locator('[data-role="stage"] input[type="file"]').set_input_files(path)
     expect(page.get_by_role("alert").filter(has_text="“heavy.png” has 21 MB. At most 20 MB are read")).to_be_visible()
 
 
