@@ -1,10 +1,10 @@
 /** The switches over the maps, the legend, and the bridge between the maps. They show the state and say what was chosen. */
 
-import { brief, choice, h, setText } from './dom.js';
+import { choice, h, setText } from './dom.js';
 import { CHOICES, dataSetsOf, dialFor, dimensionsOf, onDial } from './state.js';
 
 /** More classes than this share hues, and their names a place that scrolls. */
-const MANY = 20, TITLE_LETTERS = 24;
+const MANY = 20;
 
 /**
  * @param {any} catalogue
@@ -12,7 +12,7 @@ const MANY = 20, TITLE_LETTERS = 24;
  *          behind: (name: string) => void, layer: (name: string) => void, ellipses: (name: string) => void, dial: () => void}} on
  */
 export function makeSwitches(catalogue, on) {
-  const titles = dataSetsOf(catalogue).map((value) => ({ value, text: brief(catalogue.datasets[value].title, TITLE_LETTERS) }));
+  const titles = dataSetsOf(catalogue).map((value) => ({ value, text: catalogue.datasets[value].title }));
   const fixed = {
     data: choice('Data', titles, null, on.data),
     view: choice('View', CHOICES.view, null, on.view),
