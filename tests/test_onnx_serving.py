@@ -243,14 +243,14 @@ def test_a_graph_that_takes_too_much_ends_its_own_process_alone(
     (tmp_path / checkpoints.ONNX_DECODER).write_bytes(content)
     order = Order("ae", "unit", "", str(tmp_path), data_folder=str(own))
     with pytest.raises(ValueError, match=right):
-        process.bring(order, tell=lambda *news: None, longest_s=4)
+        process.bring(order, tell=lambda *news: None, longest_s=3)
 
 
 def test_an_answer_that_takes_too_long_is_given_up_with_a_sentence(shelf: Shelf) -> None:
     _, model = decode_routes.served(shelf, ANNA, "mine-vae") or pytest.fail("not there")
     model.decoder.write_bytes(endless())
-    decoders = Decoders(longest_s=3)
-    with pytest.raises(Unanswered, match="longer than 3 seconds"):
+    decoders = Decoders(longest_s=2)
+    with pytest.raises(Unanswered, match="longer than 2 seconds"):
         decoders.decode(model, codes(1))
     assert not decoders.running
 

@@ -36,6 +36,14 @@ def bring(page: Page, name: str, decoder: Path, encoder: Path | None = None) -> 
     page.get_by_role("button", name="Bring this model").click()
 
 
+def take_away(page: Page, *names: str) -> None:
+    """Remove uploaded files, and wait until the page knows it."""
+    for name in names:
+        page.get_by_role("button", name=f"Remove {name}").click()
+        expect(page.get_by_text(name)).to_have_count(0)
+    expect(page.get_by_role("button", name="Bring this model")).to_be_disabled()
+
+
 def decoded(page: Page, kind: str, z: np.ndarray) -> np.ndarray:
     """What torch makes of z, as the grey values of an image of this name that is painted as it is."""
     with torch.no_grad():
@@ -56,12 +64,11 @@ def test_a_decoder_that_is_no_plain_chain_is_marked_and_answers_from_the_server(
     page = open_page("yours", viewport={"width": 1440, "height": 950})
     bring(page, "mine", files["broken"])
     expect(page.get_by_text("The decoder is not a")).to_be_visible(timeout=PATIENCE_MS)
-    page.get_by_role("button", name="Remove broken.onnx").click()
+    take_away(page, "broken.onnx")
     bring(page, "mine", files["odd"], files["encoder"])
     expect(page.get_by_text("mine-vae is yours now.")).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_text("The encoder gives two times 2 numbers: read as mu, logvar.")).to_be_visible()
-    page.get_by_role("button", name="Remove encoder.onnx").click()
-    page.get_by_role("button", name="Remove odd.onnx").click()
+    take_away(page, "encoder.onnx", "odd.onnx")
     bring(page, "plain", files["plain"])
     expect(page.get_by_text("plain-vae is yours now.")).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_text("There is no encoder: the points are draws from N(0, I)")).to_be_visible()
