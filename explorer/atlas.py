@@ -34,6 +34,7 @@ MAX_MANIFEST_BYTES = 2_000_000
 MAX_PART_BYTES = 100_000_000
 NEEDED = ("images", "codes", "decoder")
 PARTS = (*NEEDED, "posterior")
+SERVED = "served"  # the kind of layer of a decoder that the browser cannot run: the server does, and there is no part
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 Arrays = dict[str, np.ndarray]
@@ -49,7 +50,8 @@ class Atlas:
         pca_mean [d], pca_components [2, d], pca_explained [2]; mixture_weights [K], mixture_means [K, d],
         mixture_cholesky [K, d, d]; distances [1001] (quantiles of the distance to the nearest other code);
         trust_raw [d, d], trust_pca, trust_umap [1]. umap and trust_umap are missing until UMAP is drawn.
-    decoder: the decoder's weights, float16 where that is exact to 1/255 in the image, else float32.
+    decoder: the decoder's weights, float16 where that is exact to 1/255 in the image, else float32; empty for one that
+        runs on the server.
     posterior: logvar float16 [N, d]; empty for an AE.
     about: what the browser cannot know of a data set that does not ship with the project; None for one that does.
     """
@@ -79,13 +81,40 @@ def build(
     about: what the data set is, if it does not ship with the project.
     """
     unit = x.astype(np.float32) / 255
-    posterior: Arrays = {}
-    if model.card.model == "vae":
-        codes, logvar = model.posterior(unit)
-        codes = np.ascontiguousarray(codes)
-        posterior = {"logvar": logvar.astype(np.float16)}
-    else:
-        codes = model.encode(unit)
+    codes, logvar = model.posterior(unit) if model.card.model == "vae" else (model.encode(unit), None)
+    codes = np.ascontiguousarray(codes)
+    return of_codes(
+        codes,
+        x,
+        y,
+        logvar=logvar,
+        decoder=decoder_arrays(model, codes, seed=seed),
+        layers=decoder_layers(model.module),
+        seed=seed,
+        order=order,
+        with_umap=with_umap,
+        about=about,
+    )
+
+
+def of_codes(
+    codes: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    logvar: np.ndarray | None,
+    decoder: Arrays,
+    layers: tuple[dict[str, object], ...],
+    seed: int = 0,
+    order: np.ndarray | None = None,
+    with_umap: bool = True,
+    about: About | None = None,
+) -> Atlas:
+    """The atlas of a model of which the codes of x are known, [N, d], and logvar [N, d] if it has posteriors.
+
+    decoder, layers: its decoder for the browser. The rest is as for build.
+    """
+    posterior = {} if logvar is None else {"logvar": logvar.astype(np.float16)}
     return Atlas(
         images={"images": x},
         codes={
@@ -94,9 +123,9 @@ def build(
             "labels": y,
             "kl_per_dim": kl_per_dim(codes, posterior),
         },
-        decoder=decoder_arrays(model, codes, seed=seed),
+        decoder=decoder,
         posterior=posterior,
-        layers=decoder_layers(model.module),
+        layers=layers,
         about=about,
     )
 
@@ -242,11 +271,17 @@ def is_sound(manifest: dict) -> bool:
     if described.KEY in manifest and not described.is_about(manifest[described.KEY]):
         return False
     parts = manifest["parts"]
+    needed = set(NEEDED) - {"decoder"} if is_served(manifest) else set(NEEDED)
     entry = {"file": str, "sha256": str, "bytes": int}
-    return set(NEEDED) <= set(parts) <= set(PARTS) and all(
+    return needed <= set(parts) <= set(PARTS) and all(
         isinstance(part, dict) and all(isinstance(part.get(key), kind) for key, kind in entry.items())
         for part in parts.values()
     )
+
+
+def is_served(manifest: dict) -> bool:
+    """Whether the decoder runs on the server: the browser asks for each image."""
+    return [layer.get("kind") for layer in manifest["layers"] if isinstance(layer, dict)] == [SERVED]
 
 
 def part_path(folder: Path, file: str) -> Path:

@@ -16,6 +16,7 @@ from explorer.files import DamagedFile, read_record
 
 JUDGES, DIAL, LESSONS, LABS = "classifiers", "dial", "lessons", "labs"
 OTHERS = (JUDGES, "frontier", DIAL, LESSONS, LABS)  # folders beside the models that are none
+DRAWN = "drawn-"  # how the names of data sets start that are draws, of models without an encoder
 FORMAT = 1  # of a table of Learn or of a lab
 JUDGE_FORMAT, JUDGE_SMALL_SIDE = 1, 16  # as in explorer.classifier, which needs torch
 
@@ -247,6 +248,8 @@ def describe(entry: Entry, *, folder: str = "atlas") -> dict[str, Any]:
         "own": folder == "mine",
         "n": entry.manifest["n"],
         "layers": entry.manifest["layers"],
+        "decode": f"{folder}/{entry.card.name}/decode" if atlas.is_served(entry.manifest) else None,
+        "drawn": entry.card.dataset.startswith(DRAWN),
         "encoder": list(encoder_layers(entry.card)) if "weights" in entry.parts else None,
         "trust": entry.manifest["trust"],
         "perfect_copy": entry.manifest["perfect_copy"],

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 WEIGHTS, CARD = "weights.safetensors", "card.json"
+ONNX, ONNX_DECODER = "onnx", "decoder.onnx"  # the arch of a model that was brought as ONNX, and its weights
 MAX_CARD_BYTES = 1_000_000
 HEADER_BYTES = 100_000
 MAX_WEIGHTS_BYTES = 4 * MAX_PARAMETERS + HEADER_BYTES  # float32
@@ -151,7 +152,8 @@ def empty_model(card: Card, path: Path) -> AE:
 def verify(folder: Path) -> Card:
     """The card in folder, after its weights file was checked against it (without torch)."""
     card = read_card(folder)
-    read_checked(folder / WEIGHTS, expected_sha256=card.sha256, max_bytes=MAX_WEIGHTS_BYTES)
+    weights = ONNX_DECODER if card.arch == ONNX else WEIGHTS
+    read_checked(folder / weights, expected_sha256=card.sha256, max_bytes=MAX_WEIGHTS_BYTES)
     return card
 
 

@@ -67,6 +67,7 @@ def contents(
     The arguments are those of one_file.
     """
     check_pair(left.card, right.card, {*titles, *brought(left, right)})
+    check_live(left, right)
     if left.card.name == right.card.name and left != right:
         right = replace(right, card=replace(right.card, name=f"{right.card.name} (right)"))
     entries = tuple(map(seen, (left,) if left == right else (left, right)))
@@ -100,6 +101,15 @@ def check_pair(left: checkpoints.Card, right: checkpoints.Card, known: Collectio
     ):
         if one != other:
             raise NoPair(f"Both models must have one {what}, but {left.name} has {one} and {right.name} has {other}")
+
+
+def check_live(*entries: Entry) -> None:
+    """Raise NoPair for a model whose decoder cannot run in a browser."""
+    for entry in entries:
+        if atlas.is_served(entry.manifest):
+            raise NoPair(
+                f"{entry.card.name} is decoded on the server, so a file could not show it: choose another model"
+            )
 
 
 def policy(page: str) -> str:

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from explorer import (
     catalogue,
     data,
+    decode_routes,
     described,
     export,
     jobs,
@@ -35,6 +36,7 @@ from explorer import (
 from explorer.atlas import MAX_PART_BYTES
 from explorer.catalogue import Catalogue, Entry
 from explorer.files import DamagedFile, read_checked
+from explorer.foreign import serving
 
 FOREVER = "public, max-age=31536000, immutable"
 
@@ -117,6 +119,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         Route(f"{prefix}/codes", codes),
         *training_routes.routes(prefix, jobs.here(), visitors.shelf()),
         *lab_routes.routes(prefix, jobs.here()),
+        *decode_routes.routes(prefix, visitors.shelf(), serving.here()),
     ]
 
 
@@ -254,6 +257,7 @@ async def lifespan(app: object) -> AsyncIterator[None]:
     finally:
         jobs.here().close()
         measurings.here().close()
+        serving.here().close()
 
 
 def answer_at_once() -> None:

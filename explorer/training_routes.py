@@ -98,6 +98,8 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
         pair = shelf.pairs(visitor_of(request.cookies)).get(request.path_params["pair"])
         if pair is None:
             return problem("There is no such model of yours.", 404)
+        if pair.is_onnx:
+            return problem("This model was brought as ONNX: the file that you brought is all there is of it.", 409)
         return await packed(list(pair.folders), pair.folders[0].parent / ".models.zip", f"{pair.name}.zip")
 
     async def part(request: Request) -> Response:

@@ -82,7 +82,7 @@ def shelf() -> Shelf:
 @functools.cache
 def data_shelf() -> DataShelf:
     """The data sets that this server's visitors have brought."""
-    return DataShelf(jobs.here().root / "data")
+    return DataShelf(jobs.here().root / "data", gone=shelf().forget_brought)
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,11 @@ class Pair:
     name: str
     folders: tuple[Path, ...]
     entries: tuple[catalogue.Entry, ...]
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether they were brought as ONNX: there is nothing to train on with, and no zip of them."""
+        return any(entry.card.arch == checkpoints.ONNX for entry in self.entries)
 
     @property
     def can_go_on(self) -> bool:
@@ -152,6 +157,11 @@ class Shelf:
             entries = tuple(map(catalogue.read_both_halves, pair.folders))
             self.kept[visitor][name] = Pair(name, pair.folders, entries)
 
+    def forget_brought(self, visitor: str) -> None:
+        """Remove what the visitor has uploaded as ONNX."""
+        for name in [pair.name for pair in self.pairs(visitor).values() if pair.is_onnx]:
+            self.remove(visitor, name)
+
     def remove(self, visitor: str, name: str) -> None:
         with self.lock:
             pair = self.kept.get(visitor, {}).pop(name, None)
@@ -182,11 +192,17 @@ class OwnSet:
 
 
 class DataShelf:
-    """The data sets that visitors bring, each visitor's in a folder of its own, gone a while after their last page."""
+    """The data sets that visitors bring, each visitor's in a folder of its own, gone a while after their last page.
 
-    def __init__(self, root: Path, *, gone_s: float = GONE_S) -> None:
+    gone: told of a visitor whose data goes, so that what else they uploaded can go with it.
+    """
+
+    def __init__(
+        self, root: Path, *, gone_s: float = GONE_S, gone: Callable[[str], None] = lambda visitor: None
+    ) -> None:
         self.root = root
         self.gone_s = gone_s
+        self.gone = gone
         self.kept: dict[str, dict[str, OwnSet]] = {}
         self.pages: Counter[str] = Counter()
         self.leaving: dict[str, threading.Timer] = {}
@@ -276,6 +292,7 @@ class DataShelf:
                 self.leaving.pop(visitor, None)
                 self.kept.pop(visitor, None)
                 shutil.rmtree(self.root / folder_of(visitor), ignore_errors=True)
+                self.gone(visitor)
 
 
 def folder_of(visitor: str) -> str:

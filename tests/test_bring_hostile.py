@@ -16,7 +16,7 @@ from brought import idx, picture, some_pixels, zipped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from explorer import bring, own_data
+from explorer import bring, own_data, sandbox
 from explorer.bring import limits, process
 from explorer.bring.report import Choices, Report
 
@@ -166,9 +166,9 @@ def test_a_reading_that_takes_too_much_is_ended_and_told(
 ) -> None:
     code = f"from explorer.bring import limits; limits.{variable} = {value}; import runpy; "
     code += "runpy.run_module('explorer.bring', run_name='__main__')"
-    start: Callable = process.subprocess.Popen
+    start: Callable = sandbox.subprocess.Popen
     monkeypatch.setattr(
-        process.subprocess, "Popen", lambda command, **more: start([sys.executable, "-c", code], **more)
+        sandbox.subprocess, "Popen", lambda command, **more: start([sys.executable, "-c", code], **more)
     )
     big = np.random.default_rng(0).integers(0, 256, (20_000, 64, 64), dtype=np.uint8)
     with pytest.raises(ValueError, match="takes more than"):

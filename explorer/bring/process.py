@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from explorer import sandbox
 from explorer.bring.limits import AT_ONCE, MEMORY_BYTES, READING_S
 from explorer.bring.report import Choices, Report
 
 REPORT = "report.json"
 WAIT_S = 0.5
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 room = threading.Semaphore(AT_ONCE)
 
 
@@ -27,7 +22,7 @@ def read(
     folder: Path,
     *,
     choices: Choices,
-    tell: Callable[[str, int, int], None],
+    tell: sandbox.Tell,
     longest_s: float = READING_S,
 ) -> Report:
     """Read files, each with the name it had, into folder: the data set as explorer.own_data saves it, and its report.
@@ -39,51 +34,13 @@ def read(
     while not room.acquire(timeout=WAIT_S):
         tell("Waiting until others' files are read", 0, 0)
     try:
-        with started(longest_s) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            with contextlib.suppress(OSError):  # one that died at once is told of below
-                process.stdin.write(json.dumps({**order, "choices": asdict(choices)}) + "\n")
-                process.stdin.close()
-            return follow(process.stdout, folder, tell)
+        whole = {**order, "choices": asdict(choices)}
+        done = sandbox.follow("explorer.bring", whole, tell=tell, longest_s=longest_s)
     finally:
         room.release()
-
-
-@contextlib.contextmanager
-def started(longest_s: float) -> Iterator[subprocess.Popen[str]]:
-    """The process, gone at the end or when its time is up."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "explorer.bring"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, **ONE_THREAD},
-    )
-    timer = threading.Timer(longest_s, process.kill)
-    timer.start()
-    try:
-        with process:
-            try:
-                yield process
-            finally:
-                process.kill()
-    finally:
-        timer.cancel()
-
-
-def follow(lines: Iterator[str], folder: Path, tell: Callable[[str, int, int], None]) -> Report:
-    for line in lines:
-        news: dict[str, Any] = json.loads(line)
-        if news["kind"] == "progress":
-            tell(news["what"], news["done"], news["of"])
-        elif news["kind"] == "refused":
-            raise ValueError(news["text"])
-        else:
-            return Report.of(json.loads((folder / REPORT).read_bytes()))
-    raise ValueError(
-        f"Reading it takes more than one may take here, {MEMORY_BYTES / 1e9:g} GB of memory and {READING_S} seconds: "
-        "bring fewer or smaller items"
-    )
+    if done is None:
+        raise ValueError(
+            f"Reading it takes more than one may take here, {MEMORY_BYTES / 1e9:g} GB of memory and {READING_S} "
+            "seconds: bring fewer or smaller items"
+        )
+    return Report.of(json.loads((folder / REPORT).read_bytes()))

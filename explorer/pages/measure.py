@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from explorer import atlas, catalogue, described, figures, frontier, measurings, scoreboard, visitors
+from explorer import atlas, catalogue, checkpoints, described, figures, frontier, measurings, scoreboard, visitors
 from explorer.files import DamagedFile
 from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, MEASURES, Figure, Scoreboard
 
@@ -199,11 +199,15 @@ def watch(folders: list[Path], names: list[str]) -> None:
         st.dataframe(table[::-1], hide_index=True, width="stretch")
 
 
-def show_unjudged(brought: list[catalogue.Entry]) -> None:
-    """What is known of models whose data set has no classifier here."""
+NO_JUDGE = "Samples are judged by a classifier of their data set, and there is none for your own data."
+NO_NETWORK = "A model that was brought as ONNX cannot be measured here: its network is known to the file alone."
+
+
+def show_unjudged(brought: list[catalogue.Entry], why: str) -> None:
+    """What is known of models that cannot be judged here, and why they cannot."""
     st.info(
-        "Samples are judged by a classifier of their data set, and there is none for your own data. "
-        "What needs none is here, in nats, on the held-out items; distances and holes are on the maps in Explore."
+        f"{why} What needs no judge is here, in nats, on the held-out items; distances and holes are on the maps in "
+        "Explore."
     )
     table = [
         {
@@ -360,8 +364,9 @@ if len(there) < 2:
 names = choose(there)
 folders, entries = zip(*(there[name] for name in names))
 brought = [entry for entry in entries if described.about_of(entry.manifest)]
-if brought:
-    show_unjudged(brought)
+as_onnx = [entry for entry in entries if entry.card.arch == checkpoints.ONNX]
+if as_onnx or brought:
+    show_unjudged([*entries] if as_onnx else brought, NO_NETWORK if as_onnx else NO_JUDGE)
 elif any((one := measurings.here().get(folder)) and not one.ended for folder in folders):
     watch(list(folders), names)
 else:

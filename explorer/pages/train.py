@@ -272,7 +272,7 @@ def bring(visitor: str) -> None:
 
 def own_models(visitor: str) -> None:
     """What this visitor has kept: download, go on, remove; and a place to bring more."""
-    pairs = visitors.shelf().pairs(visitor)
+    pairs = {name: pair for name, pair in visitors.shelf().pairs(visitor).items() if not pair.is_onnx}
     with st.expander(f"Your models ({len(pairs)})" if pairs else "Your models: load a file", expanded=False):
         for pair in pairs.values():
             row = st.container(horizontal=True, vertical_alignment="center")

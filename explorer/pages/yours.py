@@ -1,4 +1,4 @@
-"""Yours: draw or bring an image, which both models answer in the browser; or bring a data set to train them on."""
+"""Yours: draw or bring an image, which both models answer in the browser; bring a data set to train on, or a model."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from explorer import catalogue, data, visitors
+from explorer import arrivals, catalogue, data, visitors
 from explorer.bring import limits, process
 from explorer.bring.report import AUTO, MEANINGS, NO_LABEL, Choices, Report
 from explorer.files import DamagedFile
+from explorer.foreign import limits as model_limits
+from explorer.foreign.network import UNITS
 from explorer.stage import yours
 
 KINDS = "a zip of images in class folders, images, an .npz, IDX files (.gz too), or a CSV of pixels or features"
 MEANING_TITLES = {AUTO: "what they look like", "pixels": "pixels of square images", "features": "features of a table"}
 SHOWN_FEATURES = 12
+KIND_TITLES = {"ae": "an autoencoder (AE)", "vae": "a variational autoencoder (VAE)"}
 MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&])")
 
 
@@ -222,9 +225,92 @@ def bring(visitor: str) -> None:
     own_sets(visitor)
 
 
-an_image, a_data_set = st.tabs(["An image", "A data set"])
+def data_choices(visitor: str) -> dict[str, tuple[str, Path | None]]:
+    """By name, the data sets that a model may be for: a title, and where it lies if it is the visitor's own."""
+    shipped: dict[str, tuple[str, Path | None]] = {name: (title, None) for name, (title, _) in data.titles().items()}
+    return {**shipped, **{one.name: (one.title, one.folder) for one in visitors.data_shelf().of(visitor)}}
+
+
+def model_given(visitor: str) -> arrivals.Given | None:
+    """What the form holds; None while there is no decoder."""
+    left, right = st.columns(2)
+    most = model_limits.MAX_FILE_BYTES // 1_000_000
+    decoder = left.file_uploader("Decoder (.onnx)", key="decoder file", max_upload_size=most)
+    encoder = right.file_uploader("Encoder (.onnx), if you have one", key="encoder file", max_upload_size=most)
+    there = data_choices(visitor)
+    dataset = left.selectbox("It is for", list(there), format_func=lambda name: there[name][0], key="model data")
+    kind = right.selectbox("It is", list(KIND_TITLES), format_func=KIND_TITLES.__getitem__, key="model kind")
+    units = left.selectbox("Its values are", list(UNITS), format_func=lambda name: UNITS[name].title, key="model units")
+    name = right.text_input("Name", "mine", max_chars=30, key="model name")
+    if decoder is None:
+        return None
+    return arrivals.Given(
+        name=name.strip(),
+        kind=kind,
+        units=units,
+        decoder=decoder.getvalue(),
+        encoder=encoder.getvalue() if encoder else None,
+        dataset=dataset,
+        data_folder=there[dataset][1],
+    )
+
+
+def bring_model(visitor: str) -> None:
+    st.header("Bring a model", anchor=False)
+    st.markdown("A decoder as ONNX, and its encoder if you have it. They are shown like any model here.")
+    st.caption(" ".join(model_limits.SENTENCES))
+    st.caption(
+        "It is read on the server in a process of its own. A plain chain of layers is live in your browser then; any "
+        "other decoder stays on the server, and each image takes one answer. "
+        f"It is seen by you alone, and gone {visitors.GONE_S / 60:g} minutes after your last page is closed."
+    )
+    given = model_given(visitor)
+    if given and given.encoder is None:
+        st.info(
+            "Without an encoder no image has a code: the maps show draws from N(0, I) and what is decoded from them."
+        )
+    if st.button("Bring this model", type="primary", disabled=given is None) and given:
+        receive(visitor, given)
+    own_models(visitor)
+
+
+def receive(visitor: str, given: arrivals.Given) -> None:
+    """Bring a model with a line that says how far it is; then what was recognised, or why it cannot be brought."""
+    line = st.empty()
+
+    def tell(what: str, done: int, of: int) -> None:
+        line.markdown(f"{what} …")
+
+    shelves = {"shelf": visitors.shelf(), "data_shelf": visitors.data_shelf()}
+    try:
+        arrived = arrivals.bring(visitor, given, **shelves, tell=tell)  # type: ignore[arg-type]
+    except ValueError as error:
+        st.warning(plain(f"{error}."))
+    else:
+        st.success(plain(f"{arrived.name} is yours now."))
+        st.markdown("\n".join(f"- {plain(sentence)}" for sentence in arrived.said))
+    finally:
+        line.empty()
+
+
+def own_models(visitor: str) -> None:
+    """The models that this visitor has brought as ONNX: explore them, or remove them."""
+    for pair in visitors.shelf().pairs(visitor).values():
+        if not pair.is_onnx:
+            continue
+        card = pair.entries[0].card
+        row = st.container(horizontal=True, vertical_alignment="center")
+        row.markdown(f"**{plain(card.name)}**: {card.model.upper()}, {card.latent_dim} dimensions, ONNX")
+        side = "left" if card.model == "ae" else "right"
+        row.markdown(f"[Explore](./?data={card.dataset}&d={card.latent_dim}&{side}={card.name})")
+        row.button("Remove", key=f"remove {pair.name}", on_click=visitors.shelf().remove, args=(visitor, pair.name))
+
+
+an_image, a_data_set, a_model = st.tabs(["An image", "A data set", "A model (ONNX)"])
 visitor = visitors.visitor_of(st.context.cookies)
 with an_image:
     yours(catalogue.for_browser(catalogue.shipped(), data.titles(), own=visitors.shelf().of(visitor)))
 with a_data_set:
     bring(visitor)
+with a_model:
+    bring_model(visitor)

@@ -2,6 +2,7 @@
 
 import { makeDecoder } from './decoder.js';
 import { makeItems } from './items.js';
+import { makeRemoteDecoder } from './remote.js';
 import { readSafetensors } from './safetensors.js';
 
 /** @type {Map<string, Promise<any>>} */
@@ -40,7 +41,12 @@ export async function fetchPart(address) {
 
 /** The atlas of a model if it is already here. */
 export function atlasHere(model) {
-  return ready.get(model.name);
+  return ready.get(keyOf(model));
+}
+
+/** Another model may come under a name that is free again, and UMAP after the rest: the addresses hold hashes. */
+function keyOf({ name, parts, decode }) {
+  return [name, decode, ...Object.values(parts).map(({ url }) => url)].join();
 }
 
 /**
@@ -50,15 +56,15 @@ export function atlasHere(model) {
  *     is a promise of them.
  */
 export async function loadAtlas(model, base) {
-  if (ready.has(model.name)) return ready.get(model.name);
+  if (atlasHere(model)) return atlasHere(model);
   const images = part(model.parts.images.url, base);
   images.catch(() => {});
-  const [codes, decoder] = await Promise.all(['codes', 'decoder'].map((name) => part(model.parts[name].url, base)));
-  const atlas = makeAtlas(model, codes, decoder);
+  const decoder = model.decode ? makeRemoteDecoder(model, base) : part(model.parts.decoder.url, base).then((weights) => makeDecoder(model.layers, weights));
+  const atlas = makeAtlas(model, ...await Promise.all([part(model.parts.codes.url, base), decoder]));
   // The images are the largest part, and the probe can answer without them.
   atlas.imagesHere = images.then((tensors) => { atlas.images = tensors.images.data; });
   atlas.imagesHere.catch(() => {}); // told by whoever waits for them
-  ready.set(model.name, atlas);
+  ready.set(keyOf(model), atlas);
   return atlas;
 }
 
@@ -71,7 +77,7 @@ export async function loadPosterior(atlas, base) {
  * An atlas from its tensors. What a model in training does not have yet (UMAP, trust) is null.
  * @param {any} model  an entry of the catalogue
  * @param {Record<string, any>} codes
- * @param {Record<string, any>} decoder
+ * @param {import('./decoder.js').Decoder} decoder
  */
 export function makeAtlas(model, codes, decoder) {
   return {
@@ -93,7 +99,7 @@ export function makeAtlas(model, codes, decoder) {
     distances: codes.distances.data,
     trust: { raw: codes.trust_raw?.data ?? null, pca: codes.trust_pca?.data[0] ?? null, umap: codes.trust_umap?.data[0] ?? null },
     mixture: { weights: codes.mixture_weights.data, means: codes.mixture_means.data, cholesky: codes.mixture_cholesky.data },
-    decoder: makeDecoder(model.layers, decoder),
+    decoder,
   };
 }
 

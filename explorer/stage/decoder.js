@@ -8,7 +8,9 @@
 /**
  * @typedef {{data: Float32Array, shape: number[]}} Tensor
  * @typedef {{latentDim: number, shape: number[], logits: (z: ArrayLike<number>) => Float64Array,
- *            decode: (z: ArrayLike<number>) => Float64Array}} Decoder
+ *            decode: (z: ArrayLike<number>) => Float64Array,
+ *            follow: (owner: object, z: ArrayLike<number>, show: (x_hat: ArrayLike<number>, isLast: boolean) => void) => void}} Decoder
+ *   follow: show what is decoded for z, the newest that owner wants. One that runs on the server answers later: see remote.js.
  */
 
 /**
@@ -25,7 +27,49 @@ export function makeDecoder(layers, weights) {
     for (let i = 0; i < x_hat.length; i++) x_hat[i] = 1 / (1 + Math.exp(-values[i]));
     return x_hat;
   };
-  return { latentDim, shape, logits, decode };
+  return { latentDim, shape, logits, decode, follow: (_owner, z, show) => show(decode(z), true) };
+}
+
+/**
+ * Show what is decoded for a code: now, or when it has come.
+ * @param {any} decoder
+ * @param {ArrayLike<number>} z
+ * @param {(x_hat: ArrayLike<number>) => void} show
+ */
+export function whenDecoded(decoder, z, show) {
+  const x_hat = decoder.decode(z);
+  if (x_hat) show(x_hat);
+  else decoder.soon().then(() => whenDecoded(decoder, z, show), () => {}); // the panel says what went wrong
+}
+
+/** What is decoded for a code, waited for. Rejects, with a sentence, where the server has no answer. */
+export async function untilDecoded(decoder, z) {
+  for (;;) {
+    const x_hat = decoder.decode(z);
+    if (x_hat) return x_hat;
+    await decoder.soon();
+  }
+}
+
+const AHEAD = 64;
+
+/**
+ * Pictures one after another, as a task for slices: what has not come yet goes to the end of the row, so that many can be
+ * asked for at once.
+ * @param {Array<{decoder: any, z: ArrayLike<number>, show: (x_hat: ArrayLike<number>) => void}>} wanted
+ * @returns {() => boolean|Promise<void>}
+ */
+export function inTurn(wanted) {
+  let missed = 0;
+  return () => {
+    const one = wanted.shift(), x_hat = one.decoder.decode(one.z);
+    if (x_hat) one.show(x_hat);
+    else wanted.push(one);
+    missed = x_hat ? 0 : missed + 1;
+    if (!missed || missed < Math.min(AHEAD, wanted.length)) return wanted.length > 0;
+    missed = 0;
+    return one.decoder.soon();
+  };
 }
 
 /**

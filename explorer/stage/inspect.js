@@ -1,7 +1,7 @@
 /** One held-out image in both models: the original, its code, its reconstruction by each, and the error of each. */
 
 import { imageOf } from './atlas.js';
-import { reconError } from './decoder.js';
+import { reconError, whenDecoded } from './decoder.js';
 import { h, setText, short } from './dom.js';
 import { codeOf } from './latent.js';
 
@@ -40,11 +40,14 @@ export function makeInspect({ onImage }) {
 function reconstruction({ kind, atlas }, index, bytes) {
   const z = codeOf(atlas, index);
   const picture = atlas.items.large(`${kind} reconstruction`);
-  const error = reconError(atlas.decoder.logits(z), bytes);
-  picture.paint(atlas.decoder.decode(z), 255);
-  picture.mark(bytes, 1);
+  const error = h('span', {}, 'error …');
+  whenDecoded(atlas.decoder, z, (x_hat) => {
+    picture.paint(x_hat, 255);
+    picture.mark(bytes, 1);
+    setText(error, `error ${reconError(atlas.decoder.logits(z), bytes).toFixed(1)} nats`);
+  });
   const code = Array.from(z.subarray(0, SHOWN_DIMS), short).join(', ') + (z.length > SHOWN_DIMS ? ', …' : '');
-  return tile(`by the ${kind}`, picture.element, [`error ${error.toFixed(1)} nats`, `code (${code})`], atlas.model.model);
+  return tile(`by the ${kind}`, picture.element, [error, `code (${code})`], atlas.model.model);
 }
 
 function tile(title, picture, lines, kind = '') {

@@ -2,7 +2,8 @@
  * The layers behind the points: what each says of a place of a map, on what scale. Knows nothing of the page.
  *
  * work(atlas, view, base, judge) gives what a field needs: see field.js. labels: at the start, the middle and the end of
- * the scale. beyond: what lies past it, if that is shown. most: how opaque the end of the scale is.
+ * the scale. beyond: what lies past it, if that is shown. most: how opaque the end of the scale is. decodes: whether it needs
+ * the decoder.
  */
 
 import { codeOf, HOLE, nearestCode, shareNearer } from './latent.js';
@@ -25,12 +26,14 @@ export const LAYERS = {
     meaning: ({ d }) => `How far the decoded image moves for a step of one spread of the codes${d > 2 ? ', in this plane only' : ''}; ` +
       `the median is that of ${STRETCH_CODES} codes from all over.`,
     work: stretch,
+    decodes: true,
   },
   uncertainty: {
     labels: ['0 %', `${50 * MOST_UNCERTAIN} %`, `${100 * MOST_UNCERTAIN} %`],
     most: 0.6,
     meaning: () => 'How far the classifier is from being sure what the decoded image is: 100 % less its top probability.',
     work: uncertainty,
+    decodes: true,
     judged: true,
   },
   distance: {
@@ -39,6 +42,7 @@ export const LAYERS = {
     meaning: ({ n }) => `How far the pixels of the decoded image are from the nearest of ${count(Math.min(n, 2000))} real ones. ` +
       'Usual: the median from a real one to its nearest other.',
     work: distance,
+    decodes: true,
     pictured: true,
   },
 };

@@ -5,6 +5,7 @@
 
 import { fetchPart, makeAtlas } from './atlas.js';
 import { makeChart } from './chart.js';
+import { makeDecoder } from './decoder.js';
 import { choice, h, setText } from './dom.js';
 import { makeFilm } from './film.js';
 import { codeAtQuantile, codeOf, link, meanCode, valueAt } from './latent.js';
@@ -181,7 +182,7 @@ export class Live {
     const address = `jobs/${this.training.id}/moments/${kind}/${file}`;
     if (!this.cache.has(address)) {
       const [tensors, shown] = await Promise.all([fetchPart(new URL(address, this.base)), this.images]);
-      const atlas = makeAtlas(model, tensors, tensors);
+      const atlas = makeAtlas(model, tensors, makeDecoder(model.layers, tensors));
       Object.assign(atlas, { images: shown.images.data, labels: shown.labels.data });
       this.cache.set(address, atlas);
       if (this.cache.size > FILM_KEPT) this.cache.delete(this.cache.keys().next().value);

@@ -51,6 +51,8 @@ export function makeOverlay({ slices, base, datasets, panels }) {
     const { layer, data } = state;
     if (layer === 'none') return '';
     if (panels.left.view.snaps || panels.right.view.snaps) return 'UMAP cannot be run backwards, so there is no layer in this view.';
+    const served = Object.values(panels).find(({ atlas }) => atlas.model.decode);
+    if (served && LAYERS[layer].decodes) return `This layer decodes thousands of places, and ${served.atlas.model.name} is decoded on the server: holes can be had.`;
     if (LAYERS[layer].judged && !datasets[data].classifier) return noJudge(datasets[data]);
     return missing();
   }

@@ -35,6 +35,8 @@ export class Panel {
     this.chooser = h('select', { 'aria-label': `${this.side === 'left' ? 'Left' : 'Right'} model`, onchange: () => this.on.model(this.chooser.value) });
     this.about = h('span', { class: 'about' });
     this.figures = h('span', { class: 'figures' });
+    this.served = h('p', { class: 'served', hidden: true });
+    this.hearServed = (news) => this.showServed(news);
     this.message = h('p', { class: 'message', role: 'status' });
     this.mapPlace = h('div', { class: 'map-place' });
     this.hole = h('p', { class: 'hole' });
@@ -46,7 +48,7 @@ export class Panel {
     this.nearestCaption = h('figcaption', {}, 'nearest real image');
     const button = (text, title, action) => h('button', { type: 'button', title, onclick: action }, text);
     this.element = h('section', { class: 'panel' },
-      h('header', {}, this.title, this.chooser, this.about, this.figures),
+      h('header', {}, this.title, this.chooser, this.about, this.figures, this.served),
       h('div', { class: 'view' }, this.mapPlace,
         h('div', { class: 'images' },
           h('figure', { class: 'decoded' }, h('figcaption', {}, 'decoded at the probe'), this.decodedPlace),
@@ -86,7 +88,11 @@ export class Panel {
     this.nearest = atlas.items.small(`${name} nearest real image`, { className: 'sharp' });
     this.decodedPlace.replaceChildren(this.decoded.element);
     this.nearestPlace.replaceChildren(this.nearest.element);
-    setText(this.nearestCaption, `nearest real ${atlas.items.noun}`);
+    this.items = `${model.drawn ? 'drawn' : 'real'} ${atlas.items.noun}`;
+    setText(this.nearestCaption, `nearest ${this.items}`);
+    this.served.hidden = !model.decode && !model.drawn;
+    this.showServed({});
+    atlas.decoder.listeners?.add(this.hearServed);
     this.sliders = new Sliders({
       kind: name,
       atlas,
@@ -113,7 +119,17 @@ export class Panel {
     this.sliders.fit(atlas);
   }
 
+  /** Whether this model waits for the server, how long, why there is no answer if there is none, and what its points are. */
+  showServed({ ms, problem }) {
+    const { decode, drawn } = this.atlas.model;
+    const time = ms ? `, ${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms an answer` : '';
+    const parts = [decode && `Not live: decoded on the server${time}.`, drawn && 'No encoder: the points are draws from N(0, I), the images what it decodes from them.'];
+    setText(this.served, problem ?? parts.filter(Boolean).join(' '));
+    this.served.classList.toggle('failed', Boolean(problem));
+  }
+
   showFacts(model) {
+    if (model.arch === 'onnx') return this.showBroughtFacts(model);
     const network = model.arch === 'mlp' ? [model.image_shape.reduce((a, b) => a * b), ...model.hidden, model.latent_dim].join('·') : `conv ${model.hidden.join('·')}·${model.latent_dim}`;
     setText(this.about, model.model === 'vae' ? `${network}, β = ${model.beta}` : network);
     const kl = model.model === 'vae' ? `, KL ${model.test_kl.toFixed(1)}` : '';
@@ -121,6 +137,14 @@ export class Panel {
     this.figures.title = `Mean of ${model.n_test.toLocaleString('en')} test images, decoded from the code itself (a VAE's mean); ` +
       `perfect copies: of the ${this.atlas.n.toLocaleString('en')} shown. Binary cross-entropy of ${this.atlas.items.measured} is never 0. ` +
       `With z sampled: ${model.test_recon_sampled.toFixed(1)}. Trained on ${model.n_train.toLocaleString('en')} images, ${model.epochs} epochs, seed ${model.seed}.`;
+  }
+
+  /** What is known of a model that was brought as ONNX: nobody here has seen it learn. */
+  showBroughtFacts(model) {
+    setText(this.about, `brought as ONNX, ${model.parameters.toLocaleString('en')} weights`);
+    const kl = model.parts.posterior ? `, KL ${model.test_kl.toFixed(1)}` : '';
+    setText(this.figures, model.drawn ? 'no reconstruction without an encoder' : `reconstruction ${model.test_recon.toFixed(1)} nats (perfect copies ${model.perfect_copy.toFixed(1)})${kl}`);
+    this.figures.title = model.drawn ? '' : `Mean of ${model.n_test.toLocaleString('en')} held-out ${this.atlas.items.noun}s, measured when it was brought.`;
   }
 
   /** Which models may stand here. dial: those of the beta dial, which have a name of their own. */
@@ -166,7 +190,7 @@ export class Panel {
   /** Put the probe on a code: decode it, find the nearest real image, move the sliders and the mark. */
   setCode(z) {
     this.z = z;
-    this.decoded.paint(this.atlas.decoder.decode(z), 255);
+    this.showDecoded(z);
     const { index, distance } = nearestCode(this.atlas, z);
     if (index !== this.nearestIndex) this.showNearest(index);
     this.showHole(distance);
@@ -175,14 +199,25 @@ export class Panel {
     this.on.moved?.();
   }
 
+  /** What is decoded at the probe. A server answers later; until then what stands there is marked as old. */
+  showDecoded(z) {
+    const { atlas } = this;
+    this.element.classList.toggle('awaits', Boolean(atlas.model.decode));
+    atlas.decoder.follow(this, z, (x_hat, isLast) => {
+      if (this.atlas !== atlas) return;
+      this.decoded.paint(x_hat, 255);
+      if (isLast) this.element.classList.remove('awaits');
+    });
+  }
+
   /** How the probe's distance from the nearest code compares with the distances between codes. */
   showHole(distance) {
-    const { n, items: { noun } } = this.atlas;
-    if (n < 2) return setText(this.hole, `With one real ${noun} there is no distance to compare with.`);
+    const { n } = this.atlas;
+    if (n < 2) return setText(this.hole, `With one ${this.items} there is no distance to compare with.`);
     const share = shareNearer(this.atlas, distance);
     const usual = distance / this.atlas.distances[this.atlas.distances.length >> 1];
     const times = Number.isFinite(usual) ? ` (${short(usual)} times the usual distance)` : '';
-    setText(this.hole, `${share > HOLE ? 'A hole: ' : ''}farther from any code than ${percent(share)} of real ${noun}s${times}`);
+    setText(this.hole, `${share > HOLE ? 'A hole: ' : ''}farther from any code than ${percent(share)} of ${this.items}s${times}`);
     this.hole.classList.toggle('far', share > HOLE);
   }
 
@@ -196,7 +231,7 @@ export class Panel {
 
   /** What a screen reader hears after a step with the keyboard. */
   spoken(classes) {
-    return `${this.name}: nearest real image is of class ${classes[this.atlas.labels[this.nearestIndex]]}, ${this.hole.textContent}.`;
+    return `${this.name}: nearest ${this.items} is of class ${classes[this.atlas.labels[this.nearestIndex]]}, ${this.hole.textContent}.`;
   }
 
   gestures() {
@@ -238,6 +273,7 @@ export class Panel {
   }
 
   destroy() {
+    this.atlas?.decoder.listeners?.delete(this.hearServed);
     this.map?.destroy();
   }
 }

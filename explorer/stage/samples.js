@@ -1,5 +1,6 @@
 /** Rows of ten samples from the same random numbers: an AE from N(0, I) and from its fitted mixture, a VAE from N(0, I). */
 
+import { inTurn } from './decoder.js';
 import { h, strip } from './dom.js';
 import { draws, fromMixture } from './random.js';
 
@@ -40,10 +41,7 @@ export function makeSamples({ slices, onSeed, onPick, onProblem, onMoreDimension
     const made = models.flatMap((model) => distributions(model)).map((row) => makeRow(row, numbers, onPick));
     rows.replaceChildren(...made.map((row) => row.element));
     const work = made.flatMap((row) => row.work);
-    slices.run('samples', () => {
-      work.shift()();
-      return work.length > 0;
-    });
+    slices.run('samples', inTurn(work));
   }
   return { element, show };
 }
@@ -68,6 +66,6 @@ function makeRow({ side, kind, atlas, from, fitted, code }, numbers, onPick) {
   return {
     element: h('div', { class: `row ${atlas.model.model} ${fitted ? 'fitted' : ''}` },
       h('span', { class: 'row-name' }, h('b', {}, kind), ` from ${from}`), strip('ten', pictures.map(({ element }) => element), (i) => onPick(side, code(numbers[i])))),
-    work: pictures.map((picture, i) => () => picture.paint(atlas.decoder.decode(code(numbers[i])), 255)),
+    work: pictures.map((picture, i) => ({ decoder: atlas.decoder, z: code(numbers[i]), show: (x_hat) => picture.paint(x_hat, 255) })),
   };
 }

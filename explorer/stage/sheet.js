@@ -89,15 +89,15 @@ export async function asPng(xml) {
 }
 
 /** An item decoded from a code, in a canvas of its own. */
-export function decoded(atlas, z) {
+function decoded(atlas, z) {
   return drawn(atlas, atlas.decoder.decode(z), 255);
 }
 
-/** scale: what one unit of the values is in 0…255. */
-function drawn({ items }, values, scale) {
+/** An item in a canvas of its own; an empty one for null. scale: what one unit of the values is in 0…255. */
+export function drawn({ items }, values, scale) {
   const canvas = document.createElement('canvas');
   [canvas.width, canvas.height] = [items.width, items.height];
-  items.draw(canvas.getContext('2d'), values, scale, 0, 0);
+  if (values) items.draw(canvas.getContext('2d'), values, scale, 0, 0);
   return canvas;
 }
 

@@ -6,13 +6,14 @@
 const BUDGET_MS = 5;
 
 /**
- * Tasks by key; a task of the same key replaces the old one. A task does one small step and says whether there is more;
- * after is called before the next frame for what was done since the last.
- * @returns {{run: (key: string, step: () => boolean, after?: () => void) => void, stop: (key: string) => void,
+ * Tasks by key; a task of the same key replaces the old one. A task does one small step and says whether there is more, or
+ * promises to have more to do later; one whose promise fails is over. after is called before the next frame for what was done
+ * since the last.
+ * @returns {{run: (key: string, step: () => boolean|Promise<void>, after?: () => void) => void, stop: (key: string) => void,
  *            stopAll: () => void, idle: () => Promise<void>}}  idle: when nothing is left to do, and it is shown
  */
 export function makeSlices() {
-  const tasks = new Map();
+  const tasks = new Map(), resting = new Map();
   const touched = new Set();
   const { port1: inlet, port2: outlet } = new MessageChannel(); // a timer would idle for 4 ms
   let frame = 0, isDue = false;
@@ -29,12 +30,27 @@ export function makeSlices() {
     const end = performance.now() + BUDGET_MS;
     for (const [key, task] of tasks) {
       tasks.delete(key);
-      if (task.step()) tasks.set(key, task); // at the end of the row: it comes round again
+      const more = task.step();
+      if (more instanceof Promise) rest(task, more);
+      else if (more) tasks.set(key, task); // at the end of the row: it comes round again
       touched.add(task);
       if (performance.now() >= end) break;
     }
     if (touched.size) frame ||= requestAnimationFrame(show);
     next();
+  }
+
+  /** A task that waits is out of the row, and comes back unless it was stopped or replaced. */
+  function rest(task, until) {
+    resting.set(task.key, task);
+    const wake = (goesOn) => {
+      if (resting.get(task.key) !== task) return;
+      resting.delete(task.key);
+      if (!goesOn) return;
+      tasks.set(task.key, task);
+      next();
+    };
+    until.then(() => wake(true), () => wake(false));
   }
 
   function show() {
@@ -46,6 +62,7 @@ export function makeSlices() {
 
   function stop(key) {
     tasks.delete(key);
+    resting.delete(key);
     for (const task of touched) if (task.key === key) touched.delete(task);
   }
 
@@ -57,10 +74,11 @@ export function makeSlices() {
     },
     stop,
     async idle() {
-      while (tasks.size || frame) await new Promise((done) => setTimeout(done, BUDGET_MS));
+      while (tasks.size || resting.size || frame) await new Promise((done) => setTimeout(done, BUDGET_MS));
     },
     stopAll() {
       tasks.clear();
+      resting.clear();
       touched.clear();
     },
   };

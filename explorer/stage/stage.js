@@ -95,7 +95,8 @@ export class Stage {
     });
     this.dial = makeDial({ catalogue: this.catalogue, base: this.base, onTurn: (model) => this.turn(model) });
     const taken = { base: this.base, query: () => this.pairAndView() };
-    const fromServer = this.catalogue.start ? [] : [makeDownload(taken).element, makeEmbed(taken).element];
+    this.download = makeDownload(taken);
+    const fromServer = this.catalogue.start ? [] : [this.download.element, makeEmbed(taken).element];
     this.take = isEmbedded() ? null : makeTake({ stage: this, base: this.base, fromServer });
     this.bridge = makeBridge({ onLink: () => this.toggleLink(), onPin: () => this.setPinned(this.state.z === null) });
     this.legend = makeLegend({ onClass: (chosen) => this.change({ class: chosen }) });
@@ -228,7 +229,7 @@ export class Stage {
     this.showSwitches();
     this.showChoices();
     const missing = models.filter((model) => !atlasHere(model));
-    const megabytes = missing.flatMap(({ parts }) => [parts.images, parts.codes, parts.decoder]).reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
+    const megabytes = missing.flatMap(({ parts }) => [parts.images, parts.codes, parts.decoder]).filter(Boolean).reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
     SIDES.forEach((side, i) => this.panels[side].say(missing.includes(models[i]) ? `Loading ${models[i].name} (${megabytes.toFixed(1)} MB at most) …` : ''));
     const results = await Promise.allSettled(models.map((model) => atlasHere(model) ?? loadAtlas(model, this.base)));
     if (turn !== this.loads) return;
@@ -254,6 +255,7 @@ export class Stage {
       const kind = atlases[i].model.model.toUpperCase();
       this.panels[side].setModel(atlases[i], same ? `${kind} ${side}` : kind);
     });
+    this.download.show(atlases.map(({ model }) => model));
     this.walk.stop();
     this.walk.showModels(this.described());
     this.take?.showModels();

@@ -1,5 +1,6 @@
 /** The walk from A to B: eleven frames for each model, a play button, and the norm along the way. */
 
+import { inTurn } from './decoder.js';
 import { choice, h, setText, short, strip, svgShape } from './dom.js';
 import { norm, pathPoint } from './latent.js';
 import { CHOICES } from './state.js';
@@ -41,13 +42,17 @@ export function makeWalk({ slices, onKind, onEnd, onPlace }) {
     [ways, kind] = [newWays, newKind];
     kinds.show(kind);
     kinds.element.hidden = ways[0][0].length <= 2;
-    let left = FRAMES;
-    slices.run('walk', () => {
-      models.forEach(({ atlas, frames }, side) => frames[cursor].paint(atlas.decoder.decode(at(side, cursor / (FRAMES - 1))), 255));
-      cursor = (cursor + 1) % FRAMES;
-      return --left > 0;
-    });
+    const frames = Array.from({ length: FRAMES }, (_, i) => (cursor + i) % FRAMES);
+    slices.run('walk', inTurn(frames.flatMap((frame) => models.map((model, side) => wantedFrame(model, side, frame)))));
     showNorms();
+  }
+
+  function wantedFrame({ atlas, frames }, side, frame) {
+    const show = (x_hat) => {
+      frames[frame].paint(x_hat, 255);
+      cursor = (frame + 1) % FRAMES; // where to go on when the path moves before all are shown
+    };
+    return { decoder: atlas.decoder, z: at(side, frame / (FRAMES - 1)), show };
   }
 
   /** The norm along the path: a straight line cuts through the middle, where few codes of many dimensions lie. */

@@ -1,8 +1,9 @@
 /** The walk as a film: what both models decode on the way from A to B, side by side. */
 
+import { untilDecoded } from './decoder.js';
 import { COLOURS, GREYS, indexed, isGrey, makeGif } from './gif.js';
 import { breathe } from './material.js';
-import { decoded } from './sheet.js';
+import { drawn } from './sheet.js';
 
 export const WALK = { steps: 41, side: 224, edge: 16, head: 30, ms: 100, lastMs: 1200 };
 
@@ -20,13 +21,13 @@ export async function walkAsGif({ models, way, onStep }) {
     context.fillRect(0, 0, width, height);
     context.fillStyle = '#222';
     context.font = '600 16px system-ui, sans-serif';
-    models.forEach(({ kind, atlas }, k) => {
+    for (const [k, { kind, atlas }] of models.entries()) {
       const left = edge + k * (side + edge);
       context.fillText(kind, left, head - 4, side);
       context.imageSmoothingEnabled = false;
-      const picture = decoded(atlas, way[i][k]), scale = side / Math.max(picture.width, picture.height);
+      const picture = drawn(atlas, await untilDecoded(atlas.decoder, way[i][k]), 255), scale = side / Math.max(picture.width, picture.height);
       context.drawImage(picture, left, head + 4, scale * picture.width, scale * picture.height);
-    });
+    }
     context.fillRect(edge, height - 8, ((width - 2 * edge) * i) / (steps - 1), 3);
     frames.push(context.getImageData(0, 0, width, height).data);
     onStep(i);

@@ -19,7 +19,7 @@ EVIL = "<img src=x onerror=alert(1)> ![](http:)"
 
 def upload(page: Page, *paths: Path) -> None:
     page.get_by_role("tab", name="A data set").click()
-    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(paths)
+    page.get_by_test_id("stFileUploaderDropzoneInput").first.set_input_files(paths)
 
 
 def region(page: Page, name: str) -> Locator:
