@@ -70,7 +70,7 @@ def bring(
             data_folder=str(given.data_folder) if given.data_folder else None,
         )
         said = process.bring(order, tell=tell)
-        (name,) = shelf.keep(visitor, [folder], name=given.name)
+        (name,) = shelf.keep(visitor, [folder], name=given.name, uploaded=True)
     except BaseException:  # also where the visitor has gone on: Streamlit ends a script this way
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -125,8 +125,13 @@ def entry_order(entry: Entry) -> tuple[bool, str, int, str, float]:
 
 
 def read_both_halves(folder: Path) -> Entry:
-    """A model in folder, its weights checked and among its parts: with them the browser can encode, too."""
+    """A model in folder, its weights checked and among its parts: with them the browser can encode, too.
+
+    A model that came as ONNX has no such weights.
+    """
     entry, path = read_entry(folder), folder / checkpoints.WEIGHTS
+    if entry.card.arch == checkpoints.ONNX:
+        return entry
     weights = Part(path, entry.card.sha256, path.stat().st_size, packed=False)
     return dataclasses.replace(entry, parts={**entry.parts, "weights": weights})
 

@@ -192,6 +192,20 @@ class Jobs:
         with self.lock:
             return [job for job in self.jobs.values() if job.owner == owner]
 
+    def has_own_data(self, owner: str) -> bool:
+        """Whether there is a training on data that its owner brought."""
+        return any(isinstance(job, Training) and job.data_folder for job in self.of(owner))
+
+    def forget_own_data(self, owner: str) -> None:
+        """End and remove the trainings on data that their owner brought, since they hold some of it."""
+        with self.lock:
+            for job in self.of(owner):
+                if isinstance(job, Training) and job.data_folder:
+                    if job.state not in ENDED:
+                        self._end(job, "stopped")
+                    del self.jobs[job.id]
+                    shutil.rmtree(job.folder, ignore_errors=True)
+
     def stop(self, job: Job, *, keep: bool) -> None:
         """End a training: what it has learned is kept or dropped. A lab has nothing to keep before its end."""
         with self.lock:

@@ -12,14 +12,14 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from explorer import catalogue, checkpoints, jobs, own_data
+from explorer import catalogue, checkpoints, data, jobs, own_data
 from explorer.files import write_whole
 
 COOKIE = "latent_explorer_visitor"
@@ -82,7 +82,12 @@ def shelf() -> Shelf:
 @functools.cache
 def data_shelf() -> DataShelf:
     """The data sets that this server's visitors have brought."""
-    return DataShelf(jobs.here().root / "data", gone=shelf().forget_brought)
+    models, trainings = shelf(), jobs.here()
+    others = (
+        Other(has=models.has_brought, forget=models.forget_brought),
+        Other(has=trainings.has_own_data, forget=trainings.forget_own_data),
+    )
+    return DataShelf(trainings.root / "data", others=others)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,12 @@ class Pair:
     name: str
     folders: tuple[Path, ...]
     entries: tuple[catalogue.Entry, ...]
+    uploaded: bool = False
+
+    @property
+    def is_brought(self) -> bool:
+        """Whether they were uploaded, or show items of a data set that was."""
+        return self.uploaded or any(entry.card.dataset not in data.NAMES for entry in self.entries)
 
     @property
     def is_onnx(self) -> bool:
@@ -121,9 +132,10 @@ class Shelf:
         """All the visitor's models."""
         return tuple(entry for pair in self.pairs(visitor).values() for entry in pair.entries)
 
-    def keep(self, visitor: str, folders: list[Path], *, name: str) -> list[str]:
+    def keep(self, visitor: str, folders: list[Path], *, name: str, uploaded: bool = False) -> list[str]:
         """Copy models to the visitor's shelf as "<name>-ae" and "<name>-vae". Returns their names.
 
+        uploaded: they came as files, and go when the visitor does.
         Raises ValueError for a name that is taken or cannot be one, or a full shelf.
         """
         if not PAIR_NAME.fullmatch(name):
@@ -143,7 +155,7 @@ class Shelf:
             for folder, target in zip(folders, targets):
                 copy_as(folder, target)
             entries = tuple(map(catalogue.read_both_halves, targets))
-            self.kept.setdefault(visitor, {})[name] = Pair(name, targets, entries)
+            self.kept.setdefault(visitor, {})[name] = Pair(name, targets, entries, uploaded)
         return names
 
     def redraw(self, visitor: str, name: str, folders: list[Path]) -> None:
@@ -155,11 +167,15 @@ class Shelf:
             for folder, target in zip(folders, pair.folders):
                 copy_as(folder, target)
             entries = tuple(map(catalogue.read_both_halves, pair.folders))
-            self.kept[visitor][name] = Pair(name, pair.folders, entries)
+            self.kept[visitor][name] = replace(pair, entries=entries)
+
+    def has_brought(self, visitor: str) -> bool:
+        """Whether something of what the visitor uploaded is here, or was made from it."""
+        return any(pair.is_brought for pair in self.pairs(visitor).values())
 
     def forget_brought(self, visitor: str) -> None:
-        """Remove what the visitor has uploaded as ONNX."""
-        for name in [pair.name for pair in self.pairs(visitor).values() if pair.is_onnx]:
+        """Remove what the visitor uploaded, and what was made from it."""
+        for name in [pair.name for pair in self.pairs(visitor).values() if pair.is_brought]:
             self.remove(visitor, name)
 
     def remove(self, visitor: str, name: str) -> None:
@@ -191,18 +207,24 @@ class OwnSet:
         return cls(folder.name, about["title"], folder, (channels, height, width), n_train, n_test, size)
 
 
+@dataclass(frozen=True)
+class Other:
+    """Where else lies what visitors brought: whether a visitor has something there, and how to remove it."""
+
+    has: Callable[[str], bool]
+    forget: Callable[[str], None]
+
+
 class DataShelf:
     """The data sets that visitors bring, each visitor's in a folder of its own, gone a while after their last page.
 
-    gone: told of a visitor whose data goes, so that what else they uploaded can go with it.
+    others: what goes with them.
     """
 
-    def __init__(
-        self, root: Path, *, gone_s: float = GONE_S, gone: Callable[[str], None] = lambda visitor: None
-    ) -> None:
+    def __init__(self, root: Path, *, gone_s: float = GONE_S, others: tuple[Other, ...] = ()) -> None:
         self.root = root
         self.gone_s = gone_s
-        self.gone = gone
+        self.others = others
         self.kept: dict[str, dict[str, OwnSet]] = {}
         self.pages: Counter[str] = Counter()
         self.leaving: dict[str, threading.Timer] = {}
@@ -281,7 +303,8 @@ class DataShelf:
         timer = self.leaving.pop(visitor, None)
         if timer:
             timer.cancel()
-        if not self.pages[visitor] and (self.root / folder_of(visitor)).exists():
+        has = (self.root / folder_of(visitor)).exists() or any(other.has(visitor) for other in self.others)
+        if has and not self.pages[visitor]:
             timer = self.leaving[visitor] = threading.Timer(self.gone_s, self._forget, [visitor])
             timer.daemon = True
             timer.start()
@@ -292,7 +315,8 @@ class DataShelf:
                 self.leaving.pop(visitor, None)
                 self.kept.pop(visitor, None)
                 shutil.rmtree(self.root / folder_of(visitor), ignore_errors=True)
-                self.gone(visitor)
+                for other in self.others:
+                    other.forget(visitor)
 
 
 def folder_of(visitor: str) -> str:

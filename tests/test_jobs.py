@@ -454,6 +454,23 @@ def test_a_side_that_was_past_stopping_does_not_keep_a_dropped_pair(act: Callabl
     assert states(job) == ["training", "stopped"]
 
 
+def test_trainings_on_data_that_was_brought_end_and_go_with_who_brought_it(
+    act: Callable[..., Jobs], tmp_path: Path
+) -> None:
+    many = act(at_once=3)
+    on_own, on_shipped = (many.submit("anna", PATIENT, data_folder=folder) for folder in (tmp_path, None))
+    of_another = many.submit("ben", PATIENT, data_folder=tmp_path)
+    for job in (on_own, on_shipped, of_another):
+        wait_until(lambda job=job: len(heard(job, "begun")) == len(KINDS))  # type: ignore[misc]
+    processes = list(on_own.workers.values())
+    assert many.has_own_data("anna")
+    many.forget_own_data("anna")
+    assert all(process.wait(PATIENCE_S) for process in processes)
+    assert not many.has_own_data("anna")
+    assert not on_own.folder.exists()
+    assert on_shipped.state == of_another.state == "training"
+
+
 def test_what_is_stopped_and_kept_is_drawn_and_done(act: Callable[..., Jobs]) -> None:
     many = act()
     job = begin(many)

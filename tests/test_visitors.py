@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import shutil
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,7 +23,18 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from explorer import atlas, checkpoints, own_data, resume
-from explorer.visitors import COOKIE, MAX_KEPT, MAX_PLACES, MAX_SETS, NAME, DataShelf, Shelf, Visitors, visitor_of
+from explorer.visitors import (
+    COOKIE,
+    MAX_KEPT,
+    MAX_PLACES,
+    MAX_SETS,
+    NAME,
+    DataShelf,
+    Other,
+    Shelf,
+    Visitors,
+    visitor_of,
+)
 from tests.asgi import get
 
 ANNA, BEN = "A" * 32, "B" * 32
@@ -300,3 +312,21 @@ def test_who_comes_back_in_time_has_all_of_it(tmp_path: Path) -> None:
         data_shelf._forget(ANNA)  # a timer that could not be called off any more
         assert name in data_shelf.sets(ANNA)
     data_shelf.leaving[ANNA].cancel()
+
+
+def test_models_that_were_uploaded_go_with_their_visitor_and_those_that_were_trained_stay(
+    shelf: Shelf, pair: list[Path], tmp_path: Path
+) -> None:
+    left: list[str] = []
+    others = (Other(has=shelf.has_brought, forget=shelf.forget_brought), Other(has=lambda _: False, forget=left.append))
+    data_shelf = DataShelf(tmp_path / "data", gone_s=0.05, others=others)
+    shelf.keep(ANNA, pair, name="trained")
+    shelf.keep(ANNA, pair, name="uploaded", uploaded=True)
+    uploaded = shelf.pairs(ANNA)["uploaded"].folders[0]
+    with data_shelf.present(ANNA):
+        pass
+    assert gone(uploaded)
+    for timer in [one for one in threading.enumerate() if isinstance(one, threading.Timer)]:
+        timer.join()
+    assert set(shelf.pairs(ANNA)) == {"trained"}
+    assert left == [ANNA]

@@ -263,7 +263,7 @@ def bring(visitor: str) -> None:
         try:
             folders = packing.unpack(file.getvalue(), Path(folder) / "models")
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file.name).stem).strip("-._")[:30] or "brought"
-            names = visitors.shelf().keep(visitor, folders, name=name)
+            names = visitors.shelf().keep(visitor, folders, name=name, uploaded=True)
         except ValueError as error:
             st.session_state["refusal"] = f"{file.name} cannot be loaded. {error}."
             return
