@@ -202,10 +202,15 @@ function moved(pixels, { width, height }, ground, right, down) {
   });
 }
 
-/** The median of a picture's outermost pixels, by channel. */
+/** Of a picture's outermost pixels the one that is nearest to their median, by channel: a colour that the picture has. */
 function groundsOf(pixels) {
   const rim = rimOf(pixels), channels = pixels.data.length / (pixels.width * pixels.height), count = rim.length / channels;
-  return Array.from({ length: channels }, (_, c) => quantile(rim.subarray(c * count, (c + 1) * count), 0.5));
+  const at = (i) => Array.from({ length: channels }, (_, c) => rim[c * count + i]);
+  const middle = Array.from({ length: channels }, (_, c) => quantile(rim.subarray(c * count, (c + 1) * count), 0.5));
+  const far = (i) => at(i).reduce((sum, value, c) => sum + Math.abs(value - middle[c]), 0);
+  let best = 0;
+  for (let i = 1; i < count; i++) if (far(i) < far(best)) best = i;
+  return at(best);
 }
 
 function rimOf({ data, width, height }) {

@@ -162,11 +162,11 @@ export function makePad({ name, onDraw }) {
    * @param {import('./bring.js').Pixels} shown
    */
   function fit(wanted, shown) {
-    const [channels, height, width] = wanted, factor = Math.max(height, width) / REACH.side;
+    const [channels, height, width] = wanted, factor = Math.sqrt(height * width) / REACH.side;
     if (String(wanted) !== String(shape)) {
       before = before.map((one) => reshaped(one, wanted));
       [shape, cursor, cover] = [wanted, [width >> 1, height >> 1], new Float64Array(height * width)];
-      reach = Math.max(REACH.low, REACH.step * Math.round((REACH.usual * factor) / REACH.step));
+      reach = Math.max(1.5 * REACH.low, REACH.step * Math.round((REACH.usual * factor) / REACH.step));
       thickness.element.querySelector('input').max = Math.max(2 * REACH.low, REACH.high * factor).toFixed(1);
       thickness.show(reach);
     }

@@ -45,7 +45,7 @@ BRING = """async ({ address, call, given }) => {
     const plain = (grey) => ({ ...grey, data: Array.from(grey.data) });
     if (call === 'grey') return plain(bring.withChannels(bring.coloursOf(given), 1));
     if (call === 'fitted') return plain(bring.fitted(typed(given.grey), { width: given.side, height: given.side }));
-    const made = bring.convert(typed(given.grey), given.wanted, bring.formOf(given.dataset, given.shape ?? [1, 28, 28]));
+    const made = bring.convert(typed(given.grey), given.wanted, bring.formOf(given.dataset, [1, 28, 28]));
     return Object.fromEntries(Object.entries(made).map(([name, grey]) => [name, plain(grey)]));
 }"""
 ALL = {"invert": True, "contrast": True, "crop": True, "scale": True, "centre": True}
