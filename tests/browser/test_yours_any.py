@@ -20,7 +20,7 @@ from explorer.settings import Settings
 from tests.browser.stage import choose
 
 pytestmark = pytest.mark.browser
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 SEEN = "What the models see"
 RGB = """canvas => Array.from(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data)"""
 HOSTILE = "<img src=x onerror=alert(1)> 🌸"
