@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +17,11 @@ from explorer.bring.report import AUTO, MEANINGS, NO_LABEL, Choices, Report
 from explorer.files import DamagedFile
 from explorer.foreign import limits as model_limits
 from explorer.foreign.network import UNITS
+from explorer.stage import report as show_report
 from explorer.stage import yours
 
 KINDS = "a zip of images in class folders, images, an .npz, IDX files (.gz too), or a CSV of pixels or features"
 MEANING_TITLES = {AUTO: "what they look like", "pixels": "pixels of square images", "features": "features of a table"}
-SHOWN_FEATURES = 12
 KIND_TITLES = {"ae": "an autoencoder (AE)", "vae": "a variational autoencoder (VAE)"}
 MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&])")
 
@@ -114,53 +113,6 @@ def summary(report: Report) -> str:
     return f"{text} {report.n_train:,} to learn from, {report.n_test:,} held out." if report.name else text
 
 
-def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table of cells that are HTML already; the first of a row is its head."""
-    body = "".join(
-        f'<tr><th scope="row" dir="auto">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
-        for first, *rest in rows
-    )
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    st.html(
-        f'<div class="brought" tabindex="0" role="region" aria-label="{caption}"><table><caption>{caption}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def show_classes(report: Report) -> None:
-    most = max(one.count for one in report.classes)
-    rows = []
-    for one in report.classes:
-        name = html.escape(one.name)
-        bar = f'<meter min="0" max="{most}" value="{one.count}" aria-label="items of {name}">{one.count}</meter>'
-        image = f'<img src="{html.escape(one.examples)}" alt="images of {name}">' if one.examples else ""
-        rows.append([name, f"{one.count:,}", bar, *([image] if image else [])])
-    table("Classes", ["Class", "Items", "Balance", *([] if report.features else ["Examples"])], rows)
-
-
-def show_features(report: Report) -> None:
-    """The columns with their ranges, and the first rows."""
-    heads = ["Feature", "Lowest", "Highest", *(f"Row {i + 1}" for i in range(len(report.rows)))]
-    rows = [
-        [html.escape(name), f"{low:.5g}", f"{high:.5g}", *(f"{row[i]:.5g}" for row in report.rows)]
-        for i, (name, low, high) in enumerate(report.features)
-    ]
-    table("Features, scaled from their lowest to their highest value", heads, rows[:SHOWN_FEATURES])
-    if len(rows) > SHOWN_FEATURES:
-        with st.expander(f"More features ({len(rows) - SHOWN_FEATURES:,})"):
-            table("More features", heads, rows[SHOWN_FEATURES:])
-
-
-def show_problems(report: Report) -> None:
-    rows = []
-    for problem in report.problems:
-        more = f" and {problem.count - len(problem.items):,} more" if problem.count > len(problem.items) else ""
-        names = "".join(f'<li dir="auto">{html.escape(name)}</li>' for name in problem.items)
-        rows.append([html.escape(problem.what), problem.fate, f"{problem.count:,}", f"<ul>{names}</ul>{more}"])
-    if rows:
-        table("Problems", ["What", "Done", "Items", "Which"], rows)
-
-
 def use(visitor: str, reading: Reading) -> None:
     """Put what was read on the visitor's shelf; or say why not."""
     assert reading.report
@@ -191,10 +143,7 @@ def show(visitor: str, reading: Reading) -> None:
         st.button("Use this data set", type="primary", on_click=use, args=(visitor, reading))
     if refused := st.session_state.pop("refused", None):
         st.warning(plain(refused))
-    show_classes(report)
-    if report.features:
-        show_features(report)
-    show_problems(report)
+    show_report(report.record())
 
 
 def own_sets(visitor: str) -> None:

@@ -39,6 +39,11 @@ def live(training: dict[str, Any]) -> None:
     _mount(data={"training": training, "modules": modules.address()}, key="live")
 
 
+def report(record: dict[str, Any]) -> None:
+    """Show what came of reading a data set (see explorer.bring.report.Report.record): classes, features, problems."""
+    _mount(data={"report": record, "modules": modules.address()}, key="report")
+
+
 def labs(shipped: dict[str, Any], catalogue: dict[str, Any]) -> None:
     """Show the labs (see explorer.labs.show.for_browser). Which one, and its settings, are in the address."""
     _mount(data={"labs": shipped, "catalogue": catalogue, "modules": modules.address()}, key="labs")

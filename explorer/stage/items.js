@@ -13,17 +13,23 @@ import { makeNumbers } from './numbers.js';
 /**
  * @typedef {{small: (name: string, options?: {className?: string}) => Picture, large: (name: string, options?: {className?: string}) => Picture,
  *            draw: (context: CanvasRenderingContext2D, values: ArrayLike<number>, scale: number, left: number, top: number) => void,
- *            width: number, height: number, noun: string, measured: string, note: string}} Items
+ *            width: number, height: number, noun: string, measured: string, one: string, note: string}} Items
  *   small, large: a picture under an accessible name, for a row of many or for one alone. draw: into a larger canvas, width by
- *   height. noun, measured, note: what an item is called, what its error is measured on, how its picture is read.
+ *   height. noun, measured, one, note: what an item is called, what its error is measured on and what one of these is, how its
+ *   picture is read.
  */
 
 /**
  * @param {{image_shape: number[], features?: import('./numbers.js').Feature[]}} model
  * @returns {Items}
  */
-export function makeItems({ image_shape: shape, features = [] }) {
-  return features.length && features.length === shape[2] ? makeNumbers(features) : makePixels(shape);
+export function makeItems(model) {
+  return isTable(model) ? makeNumbers(model.features) : makePixels(model.image_shape);
+}
+
+/** Whether a model learned rows of a table rather than images. */
+export function isTable({ image_shape: shape, features = [] }) {
+  return features.length > 0 && features.length === shape[2];
 }
 
 function makePixels(shape) {
@@ -36,6 +42,7 @@ function makePixels(shape) {
     small: picture,
     large: picture,
     draw: (context, values, scale, left, top) => drawPixels(context, values, shape, scale, left, top),
-    width, height, noun: 'image', measured: shape[0] === 3 ? 'colour values' : 'grey pixels', note: '',
+    width, height, noun: 'image', measured: shape[0] === 3 ? 'colour values' : 'grey pixels',
+    one: shape[0] === 3 ? 'colour value' : 'pixel', note: '',
   };
 }

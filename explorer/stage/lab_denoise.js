@@ -72,7 +72,7 @@ export async function makeDenoise(material) {
   }
 
   function showOwn() {
-    if (drawing.open) showColumn(own, pad.x, 99);
+    if (drawing.open) showColumn(own, pad.pixels.data, 99);
   }
 
   function use(arrays) {

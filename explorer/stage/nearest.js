@@ -1,6 +1,6 @@
-/** The nearest of up to 2,000 real images, by pixels. Knows nothing of the page. */
+/** The nearest of up to 2,000 real items (fewer of large ones, for their memory), by pixels. Knows nothing of the page. */
 
-const MOST = 2000, SAMPLED = 400, AT_ONCE = 200, STRIDE = 28;
+const MOST = 2000, MOST_VALUES = 8e6, SAMPLED = 400, AT_ONCE = 200, STRIDE = 28;
 
 /** @type {WeakMap<Uint8Array, ReturnType<typeof prepared>>} one for all models of a data set */
 const kept = new WeakMap();
@@ -19,7 +19,7 @@ export function makeNearestImage(images, pixels) {
  * image that was nearest last.
  */
 function prepared(images, pixels) {
-  const n = images.length / pixels, count = Math.min(MOST, n);
+  const n = images.length / pixels, count = Math.min(MOST, n, Math.ceil(MOST_VALUES / pixels));
   const chosen = Int32Array.from({ length: count }, (_, k) => Math.floor((k * n) / count));
   const own = new Float32Array(count * pixels), x = new Float64Array(pixels);
   let order = null, packed = 0, last = 0, usual = NaN;

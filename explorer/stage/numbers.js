@@ -23,7 +23,7 @@ export function makeNumbers(features) {
     small: (name) => makeProfile(name, features, size),
     large: (name) => (features.length <= FEW ? makeBars(name, features) : makeMany(name, features)),
     draw: (context, values, scale, left, top) => drawPixels(context, profile(values, scale, size), [1, SIDE, SIDE], 1, left, top),
-    ...size, noun: 'row', measured: 'features, each scaled to 0…1 in 256 steps,',
+    ...size, noun: 'row', measured: 'features, each scaled to 0…1 in 256 steps,', one: 'feature',
     note: 'A bar goes from its feature’s lowest to its highest value, in 256 steps; a tick is the row it is compared with.',
   };
 }

@@ -6,7 +6,7 @@
 import { groundOf } from './bring.js';
 
 export const MOST_BYTES = 20e6, MOST_PIXELS = 40e6, MOST_SIDE = 32_767;
-const WORKED_SIDE = 512; // decoded pictures are scaled down to this: 28 by 28 is what becomes of them
+const WORKED_SIDE = 512; // decoded pictures are scaled down to this: 64 by 64 is the most that becomes of them
 const EXIF = 0x45786966; // its letters
 const RIGHT = 'Right would be a PNG, JPEG, WebP or GIF.';
 const ENDS = { PNG: ['png'], JPEG: ['jpg', 'jpeg', 'jpe', 'jfif'], GIF: ['gif'], WebP: ['webp'] };

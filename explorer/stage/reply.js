@@ -1,15 +1,15 @@
-/** What one model makes of an image: where its code lies, what is decoded from it, and what that costs beside what is usual. */
+/** What one model makes of an image or a row: where its code lies, what is decoded from it, and what that costs beside what is usual. */
 
 import { reconError } from './decoder.js';
-import { h, paint, pictureCanvas, setText, short } from './dom.js';
+import { h, setText, short } from './dom.js';
 import { codeOf, nearestCode, shareNearer } from './latent.js';
 import { LatentMap } from './map.js';
 import { classColours } from './palette.js';
 import { makeView, percent } from './views.js';
 
 const TITLES = { ae: 'Autoencoder', vae: 'Variational autoencoder' };
-const HINT = 'Press a point to take its image, Enter takes the nearest, plus and minus zoom.';
-const SAMPLE = 200; // held-out images of a class that a usual figure is the median of
+const HINT = 'Press a point to take what it stands for, Enter takes the nearest, plus and minus zoom.';
+const SAMPLE = 200; // held-out items of a class that a usual figure is the median of
 
 /**
  * @param {{kind: 'ae'|'vae', slices: ReturnType<import('./slices.js').makeSlices>, onPick: (index: number) => void}} options
@@ -17,47 +17,52 @@ const SAMPLE = 200; // held-out images of a class that a usual figure is the med
 export function makeReply({ kind, slices, onPick }) {
   const name = kind.toUpperCase(), nothing = () => {};
   const title = h('h2', {}, TITLES[kind]), about = h('span', { class: 'about' });
-  const decoded = pictureCanvas(`${name} reconstruction`, { width: 28, height: 28 }), read = h('span');
+  const place = h('div'), read = h('span'), mine = h('th', { scope: 'col' });
   const map = new LatentMap({ name: `${name} latent map`, hint: HINT, on: {
     hover: nothing, press: nothing, drag: nothing, undoPress: nothing, moveMark: nothing, seen: nothing, pick: onPick,
     key: ({ key }) => { if (key === 'Enter') onPick(state.nearest); return key === 'Enter'; },
   } });
   const usualHead = h('th', { scope: 'col' });
   const row = (text, hint) => {
-    const [mine, usual] = [h('td'), h('td')];
-    return { mine, usual, element: h('tr', { title: hint }, h('th', { scope: 'row' }, text), mine, usual) };
+    const [mine, usual] = [h('td'), h('td')], head = h('th', { scope: 'row' }, text);
+    return { head, mine, usual, element: h('tr', { title: hint }, head, mine, usual) };
   };
   const rows = {
-    error: row('error, nats', 'Binary cross-entropy, summed over the pixels'),
-    mse: row('squared error a pixel', 'Mean over the pixels, which go from 0 to 1'),
-    ...(kind === 'vae' ? { kl: row('KL, nats', 'What this image’s cloud costs against N(0, I)') } : {}),
-    far: row('to the nearest code', 'Usual: the median distance of a held-out image’s code to its neighbour, all classes'),
+    error: row('error, nats', 'Binary cross-entropy, summed over all values'),
+    mse: row('squared error', 'Mean over all values, which go from 0 to 1'),
+    ...(kind === 'vae' ? { kl: row('KL, nats', 'What its cloud costs against N(0, I)') } : {}),
+    far: row('to the nearest code', 'Usual: the median distance of a held-out code to its neighbour, all classes'),
   };
   const hole = h('p', { class: 'about' }), code = h('div', { class: 'code-values', role: 'group', 'aria-label': `${name} code` });
   const element = h('section', { class: `reply ${kind}`, 'aria-label': TITLES[kind] },
     h('header', {}, title, about),
     h('div', { class: 'reply-view' }, h('div', { class: 'map-place' }, map.element),
-      h('figure', { class: 'tile' }, decoded, h('figcaption', {}, h('b', {}, 'reconstruction'), read))),
-    h('table', { class: 'lab-figures' }, h('tr', {}, h('td'), h('th', { scope: 'col' }, 'your image'), usualHead), ...Object.values(rows).map((one) => one.element)),
+      h('figure', { class: 'tile' }, place, h('figcaption', {}, h('b', {}, 'reconstruction'), read))),
+    h('table', { class: 'lab-figures' }, h('tr', {}, h('td'), mine, usualHead), ...Object.values(rows).map((one) => one.element)),
     hole, code);
-  const state = { atlas: null, encode: null, view: null, values: [], nearest: 0, label: null, usual: new Map() };
+  const state = { picture: null, atlas: null, encode: null, view: null, values: [], nearest: 0, label: null, usual: new Map() };
 
   /** encode: see encoder.js; classes: the names of the data set's classes. */
   function setModel(atlas, encode, classes) {
-    Object.assign(state, { atlas, encode, classes, label: null, usual: new Map(), view: makeView(atlas, atlas.d > 2 ? 'pca' : 'raw', [0, 1]) });
+    const picture = atlas.items.large(`${name} reconstruction`);
+    Object.assign(state, { picture, atlas, encode, classes, label: null, usual: new Map(), view: makeView(atlas, atlas.d > 2 ? 'pca' : 'raw', [0, 1]) });
     setText(about, `${atlas.model.name}${atlas.d > 2 ? `, ${atlas.d} dimensions in the plane of their first two principal components` : ''}`);
     map.setView(state.view);
+    place.replaceChildren(picture.element);
+    setText(mine, `your ${atlas.items.noun}`);
+    setText(rows.mse.head, `squared error a ${atlas.items.one}`);
     state.values = Array.from({ length: atlas.d }, () => h('span'));
     code.replaceChildren(...state.values);
   }
 
   /**
-   * @param {Float64Array} x  [784] in [0, 1]
+   * @param {Float64Array} x  an item, [C, H, W] in [0, 1]
    * @returns {{x_hat: Float64Array, error: number}}
    */
   function show(x) {
     const { atlas, view } = state, made = reconstruct(x), { mu, logvar, x_hat } = made;
-    paint(decoded, x_hat, atlas.shape, 255);
+    state.picture.paint(x_hat, 255);
+    state.picture.mark(x, 255);
     const { index, distance } = nearestCode(atlas, mu);
     state.nearest = index;
     map.setMarks({ probe: view.fromCode(mu), nearest: view.fromCode(codeOf(atlas, index)), pinned: true });
@@ -70,7 +75,7 @@ export function makeReply({ kind, slices, onPick }) {
     if (logvar) setText(rows.kl.mine, made.kl.toFixed(1));
     setText(rows.far.mine, short(distance));
     setText(rows.far.usual, short(atlas.distances[atlas.distances.length >> 1]));
-    setText(hole, `Its code is farther from any other than ${percent(shareNearer(atlas, distance))} of held-out images’ codes.${logvar ? ' The ellipse holds 95 % of q(z|x): zoom in where it is small.' : ''}`);
+    setText(hole, `Its code is farther from any other than ${percent(shareNearer(atlas, distance))} of held-out codes.${logvar ? ' The ellipse holds 95 % of q(z|x): zoom in where it is small.' : ''}`);
     state.values.forEach((place, i) => setText(place, `z${i + 1} ${signed(mu[i])}${logvar ? ` ± ${Math.exp(logvar[i] / 2).toFixed(2)}` : ''}`));
     return made;
   }
@@ -89,7 +94,7 @@ export function makeReply({ kind, slices, onPick }) {
     if (label === state.label) return;
     state.label = label;
     setText(usualHead, `usual for ${state.classes[label]}`);
-    usualHead.title = `The median of ${SAMPLE} held-out images of that class`;
+    usualHead.title = `The median of ${SAMPLE} held-out ones of that class`;
     const { usual } = state;
     if (!usual.has(label)) usual.set(label, { errors: [], mses: [], kls: [], left: membersOf(label) });
     slices.stop(`usual ${kind}`);

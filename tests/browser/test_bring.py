@@ -67,6 +67,22 @@ def test_a_zip_is_read_shown_and_put_on_the_shelf(open_page: OpenPage, tmp_path:
     expect(page.get_by_text("9 items")).to_have_count(0)
 
 
+def test_a_table_of_thousands_of_features_is_listed_in_parts(open_page: OpenPage, tmp_path: Path) -> None:
+    heads = [f"f{i} <i>" for i in range(1000)]
+    path = tmp_path / "wide.csv"
+    path.write_text(",".join(heads) + "\n" + "\n".join(",".join(str(i * r) for i in range(1000)) for r in range(3)))
+    page = open_page("yours")
+    upload(page, path)
+    rows = region(page, "Features, scaled from their lowest to their highest value").get_by_role("row")
+    expect(rows).to_have_count(1 + 12, timeout=PATIENCE_MS)
+    more = page.get_by_role("button", name="Show 100 more of 988", exact=True)
+    more.focus()
+    page.keyboard.press("Enter")
+    expect(rows).to_have_count(1 + 112)
+    assert cells(rows.nth(112))[:3] == ["f111 <i>", "0", "222"]
+    assert region(page, "Classes").get_by_role("row").count() == 2
+
+
 def test_a_table_is_shown_in_numbers_and_read_anew_as_chosen(open_page: OpenPage, tmp_path: Path) -> None:
     narrow = {"width": 360, "height": 800}
     page = open_page("yours", viewport=narrow, color_scheme="dark")

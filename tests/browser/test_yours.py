@@ -43,9 +43,9 @@ BRING = """async ({ address, call, given }) => {
     const bring = await import(`${address}/bring.js`);
     const typed = (grey) => ({ ...grey, data: Float64Array.from(grey.data) });
     const plain = (grey) => ({ ...grey, data: Array.from(grey.data) });
-    if (call === 'grey') return plain(bring.greyOf(given));
-    if (call === 'fitted') return plain(bring.fitted(typed(given.grey), given.side));
-    const made = bring.convert(typed(given.grey), given.wanted, bring.formOf(given.dataset));
+    if (call === 'grey') return plain(bring.withChannels(bring.coloursOf(given), 1));
+    if (call === 'fitted') return plain(bring.fitted(typed(given.grey), { width: given.side, height: given.side }));
+    const made = bring.convert(typed(given.grey), given.wanted, bring.formOf(given.dataset, [1, 28, 28]));
     return Object.fromEntries(Object.entries(made).map(([name, grey]) => [name, plain(grey)]));
 }"""
 ALL = {"invert": True, "contrast": True, "crop": True, "scale": True, "centre": True}
