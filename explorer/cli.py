@@ -423,10 +423,10 @@ def measure_models(options: argparse.Namespace) -> None:
 
 def find_own(path: Path | None, models: Sequence[Model]) -> Dataset | None:
     """The data set of one's own at path, which all models learned. Raises ValueError, before any work, if not."""
-    from explorer import own_data
+    from explorer import data
 
     if path is None:
-        strange = [model.card.name for model in models if model.card.dataset.startswith(own_data.PREFIX)]
+        strange = [model.card.name for model in models if model.card.dataset not in data.NAMES]
         if strange:
             raise ValueError(f"{strange[0]} learned a data set of one's own: name its path with --dataset")
         return None

@@ -111,6 +111,9 @@ class Measurings:
             one.ended = True
 
     def _measure(self, one: Measuring) -> None:
+        if one.dataset and not one.dataset.is_dir():
+            one.problem = "Its data set was removed before its turn came: bring it again."
+            return
         said: deque[str] = deque(maxlen=1)
         one.process = process = start_process(one.folder, one.dataset)
         assert process.stdout is not None
