@@ -21,8 +21,7 @@ def train(own: Dataset, *, seed: int, watch: Watch = iter) -> Classifier:
 
     watch: passes the epochs on, one by one, and may tell of them. Raises CannotMeasure where nothing can be learned.
     """
-    if len(np.unique(own.y_train)) < 2:
-        raise CannotMeasure("A classifier is needed, and all items are of one class")
+    check_classes(own)
     if len(own.x_train) < classifier.MIN_IMAGES:
         raise CannotMeasure(
             f"A classifier needs at least {classifier.MIN_IMAGES} items to learn from, and there are {len(own.x_train)}"
@@ -44,6 +43,12 @@ def train(own: Dataset, *, seed: int, watch: Watch = iter) -> Classifier:
         watch=watch,
     )
     return classifier.tested(trained, own.x_test, own.y_test)
+
+
+def check_classes(own: Dataset) -> None:
+    """Raises CannotMeasure for items of one class. Of pixels alone, a blur passes for real: that would be no judge."""
+    if len(np.unique(own.y_train)) < 2:
+        raise CannotMeasure("A classifier is needed, and all items are of one class")
 
 
 def budget(items: int, *, pixels: int) -> tuple[int, int]:

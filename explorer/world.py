@@ -186,6 +186,7 @@ def of(own: Dataset, *, samples: int = 5000, seed: int = 0, watch: Watch = iter)
     most = min(samples, MOST_VALUES // own.x_test[0].size)
     n = min(most, len(order) // 2)
     try:
+        own_judge.check_classes(own)
         if n < LEAST:
             raise CannotMeasure(f"At least {2 * LEAST} held-out items are needed, and there are {len(order)}")
         judge = own_judge.train(own, seed=seed, watch=watch)

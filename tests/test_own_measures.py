@@ -179,7 +179,7 @@ def test_what_a_file_says_of_a_judge_is_not_believed(told: object) -> None:
 @pytest.mark.parametrize(
     ("dataset", "why"),
     [
-        (one_class(), "A classifier is needed, and all items are of one class."),
+        (one_class(held_out=35), "A classifier is needed, and all items are of one class."),
         (stripes(130, held_out=35), NEEDS_40.format(35)),
         (stripes(99, held_out=40), "A classifier needs at least 100 items to learn from, and there are 59."),
     ],

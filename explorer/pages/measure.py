@@ -300,9 +300,12 @@ def show(shown: Shown) -> None:
 
 def show_distributions(shown: Shown) -> None:
     """The completeness of both from every distribution."""
+    there = {one.measure for board in shown.boards for one in board.figures if one.value is not None}
+    measures = [name for name in DISTRIBUTED if name in there]
+    if not measures:
+        return
     with st.container(horizontal=True):
-        there = {one.measure for board in shown.boards for one in board.figures if one.value is not None}
-        for measure in filter(there.__contains__, DISTRIBUTED):
+        for measure in measures:
             chart = figures.by_distribution(shown.boards, shown.heads, shown.kinds, measure)
             st.plotly_chart(chart, width=172, config=STILL, key=f"from each {measure}")
     st.caption(figures.legend(shown.heads))
@@ -402,5 +405,7 @@ else:
         offer(missing, datasets)
     else:
         boards, kinds = [board for board in found if board], [entry.card.model for entry in entries]
+        if any(entry.card.image_shape[:2] == (1, 1) for entry in entries):
+            st.caption("Of a table: where it says image, read row; where it says pixel, read value.")
         show(Shown(boards, list(folders), unlike(names), kinds))
 show_frontier()
