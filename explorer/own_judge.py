@@ -48,7 +48,7 @@ def train(own: Dataset, *, seed: int, watch: Watch = iter) -> Classifier:
 def check_classes(own: Dataset) -> None:
     """Raises CannotMeasure for items of one class. Of pixels alone, a blur passes for real: that would be no judge."""
     if len(np.unique(own.y_train)) < 2:
-        raise CannotMeasure("A classifier is needed, and all items are of one class")
+        raise CannotMeasure("A classifier is needed, and all items to learn from are of one class")
 
 
 def budget(items: int, *, pixels: int) -> tuple[int, int]:
