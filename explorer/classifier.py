@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ CLASSIFIERS = PRETRAINED / "classifiers"
 FEATURES = 64
 CHANNELS = (16, 32, 32)
 SIDES, MAX_CHANNELS, MAX_CLASSES = (4, 64), 4, 256
+COLUMNS = (2, 4096)  # of a table, whose rows are images of one line
+WIDTH = 128  # of the hidden layer that looks at such a row
 SMALL_SIDE = 16  # an image with a smaller side is pooled once, others twice
 DROPOUT = 0.1
 BATCH = 250  # more are no faster and take more memory
@@ -44,6 +47,9 @@ TEMPERATURES = np.geomspace(0.2, 5.0, 401)
 BINS = 15  # of confidence, as in Guo et al. 2017
 ACCEPTED = 0.95
 NOISE_IMAGES = 5000
+
+
+Watch = Callable[[range], Iterable[int]]  # passes the epochs on, one by one, and may tell of them
 
 
 @dataclass(frozen=True)
@@ -105,27 +111,13 @@ class Network(nn.Module):
     The features are the last hidden layer before its ReLU. A Fréchet distance takes features for Gaussian. Those of the
     MNIST classifier have a mean |skewness| of 0.3 and a covariance of full rank; after the ReLU 72 % of the values are
     0, some features are 0 for every image, and the covariance is singular.
+    Columns of a table have no neighbours, so there the convolutions are one dense layer.
     """
 
     def __init__(self, *, image_shape: ImageShape, classes: int) -> None:
         super().__init__()
         check_network(image_shape=image_shape, classes=classes)
-        channels, height, width = image_shape
-        twice = min(height, width) >= SMALL_SIDE
-        shrunk = 4 if twice else 2
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, CHANNELS[0], kernel_size=3, padding=1),
-            nn.MaxPool2d(2),
-            nn.ReLU(),
-            nn.Conv2d(CHANNELS[0], CHANNELS[1], kernel_size=3, padding=1),
-            nn.MaxPool2d(2) if twice else nn.Identity(),
-            nn.ReLU(),
-            nn.Conv2d(CHANNELS[1], CHANNELS[2], kernel_size=3, padding=1),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Dropout(DROPOUT),
-            nn.Linear(CHANNELS[2] * (height // shrunk) * (width // shrunk), FEATURES),
-        )
+        self.body = dense_body(image_shape[2]) if is_table(image_shape) else conv_body(image_shape)
         self.head = nn.Sequential(nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(FEATURES, classes))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # half the time on a CPU
 
@@ -133,6 +125,36 @@ class Network(nn.Module):
         """x -> (features, logits)."""
         features = self.body(x)
         return features, self.head(features)
+
+
+def conv_body(image_shape: ImageShape) -> nn.Sequential:
+    channels, height, width = image_shape
+    twice = min(height, width) >= SMALL_SIDE
+    shrunk = 4 if twice else 2
+    return nn.Sequential(
+        nn.Conv2d(channels, CHANNELS[0], kernel_size=3, padding=1),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Conv2d(CHANNELS[0], CHANNELS[1], kernel_size=3, padding=1),
+        nn.MaxPool2d(2) if twice else nn.Identity(),
+        nn.ReLU(),
+        nn.Conv2d(CHANNELS[1], CHANNELS[2], kernel_size=3, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(DROPOUT),
+        nn.Linear(CHANNELS[2] * (height // shrunk) * (width // shrunk), FEATURES),
+    )
+
+
+def dense_body(columns: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(columns, WIDTH), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(WIDTH, FEATURES)
+    )
+
+
+def is_table(image_shape: ImageShape) -> bool:
+    """Whether images of this shape are the rows of a table."""
+    return image_shape[:2] == (1, 1)
 
 
 @dataclass(frozen=True)
@@ -195,18 +217,21 @@ def train(
     data_source: str = "given",
     data_sha256: str = "",
     made: str = "explorer.classifier.train",
+    watch: Watch = iter,
 ) -> Classifier:
     """A classifier of images x (uint8 [N, C, H, W], 0 to 255 for [0, 1]) with labels y (whole numbers [N]).
 
     A tenth of the images (of small sets up to a fifth) is held out: it sets the temperature (Guo et al. 2017) and
-    accept. The weights are rounded to float16. The same arguments give the same weights on one machine. Raises
+    accept. The weights are rounded to float16. The same arguments give the same weights on one machine. watch: see
+    fit. Raises
     ValueError for images, labels or settings that cannot be trained with.
     """
     check_training(x, y, image_shape=image_shape, classes=classes, epochs=epochs, seed=seed)
     order = np.random.default_rng(seed).permutation(len(x))
     held_out, rest = np.split(order, [max(len(x) // 10, min(MIN_HELD_OUT, len(x) // 5))])
     with one_thread():
-        module = fit(torch.from_numpy(x[rest]), torch.from_numpy(y[rest].astype(np.int64)), len(classes), epochs, seed)
+        images, labels = torch.from_numpy(x[rest]), torch.from_numpy(y[rest].astype(np.int64))
+        module = fit(images, labels, len(classes), epochs, seed, watch=watch)
         temperature = calibrate(module, torch.from_numpy(x[held_out]), y[held_out])
         round_to_half(module)
         confidence = judge(module, torch.from_numpy(x[held_out])).probabilities.max(axis=1)
@@ -234,7 +259,7 @@ def train(
     return Classifier(module.eval().requires_grad_(False), record)
 
 
-def fit(x: Tensor, y: Tensor, classes: int, epochs: int, seed: int) -> Network:
+def fit(x: Tensor, y: Tensor, classes: int, epochs: int, seed: int, *, watch: Watch = iter) -> Network:
     """A network trained on x (uint8 [N, C, H, W]) and y (int64 [N]) with cross-entropy, Adam and a one-cycle rate.
 
     No label smoothing: it would empty the features of what tells two images of a class apart (Müller et al. 2019,
@@ -247,7 +272,7 @@ def fit(x: Tensor, y: Tensor, classes: int, epochs: int, seed: int) -> Network:
         batch_size = next(size for least, size in BATCH_SIZES.items() if len(x) >= least)
         steps = epochs * math.ceil(len(x) / batch_size)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=LR, total_steps=steps)
-        for _ in range(epochs):
+        for _ in watch(range(epochs)):
             for batch in torch.randperm(len(x)).split(batch_size):
                 _, logits = module(vary(to_unit(x[batch])))
                 loss = F.cross_entropy(logits, y[batch])
@@ -259,8 +284,13 @@ def fit(x: Tensor, y: Tensor, classes: int, epochs: int, seed: int) -> Network:
 
 
 def vary(x: Tensor) -> Tensor:
-    """x [N, C, H, W] in [0, 1], each image shifted by a pixel at most (two from 42 pixels on), with a little noise."""
-    n, _, height, width = x.shape
+    """x [N, C, H, W] in [0, 1], each image shifted by a pixel at most (two from 42 pixels on), with a little noise.
+
+    The rows of a table have the noise alone.
+    """
+    n, channels, height, width = x.shape
+    if is_table((channels, height, width)):
+        return (x + NOISE * torch.randn(x.shape)).clamp(0, 1)
     reach_y, reach_x = (max(1, round(side * SHIFT)) for side in (height, width))
     padded = F.pad(x, (reach_x, reach_x, reach_y, reach_y))
     rows = torch.arange(height) + torch.randint(0, 2 * reach_y + 1, (n, 1))
@@ -333,7 +363,11 @@ def check_network(*, image_shape: ImageShape, classes: int) -> None:
     if len(image_shape) != 3 or not all(type(side) is int for side in image_shape):
         raise ValueError(f"image_shape must be three whole numbers, got {image_shape!r:.60}")
     channels, *sides = image_shape
-    if not 1 <= channels <= MAX_CHANNELS or not all(SIDES[0] <= side <= SIDES[1] for side in sides):
+    table = is_table(image_shape)
+    if table and not COLUMNS[0] <= image_shape[2] <= COLUMNS[1]:
+        raise ValueError(f"A table must have {COLUMNS[0]} to {COLUMNS[1]:,} columns, got {image_shape[2]:,}")
+    sound = 1 <= channels <= MAX_CHANNELS and all(SIDES[0] <= side <= SIDES[1] for side in sides)
+    if not (table or sound):
         raise ValueError(
             f"image_shape must be 1 to {MAX_CHANNELS} channels and two sides of {SIDES[0]} to {SIDES[1]} pixels, "
             f"got {list(image_shape)}"

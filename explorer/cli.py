@@ -20,6 +20,7 @@ from explorer.settings import DEFAULT_HIDDEN, Settings, check_budget, parse_hidd
 
 if TYPE_CHECKING:
     from explorer.data import Dataset
+    from explorer.loaded import Model
     from explorer.models import AE
     from explorer.training import State
 
@@ -62,6 +63,7 @@ def parser() -> Parser:
 
     measure = commands.add_parser("measure", help="how regular a latent space is, in figures with their controls")
     measure.add_argument("models", nargs="+", metavar="MODEL", help="a folder, or the name of a pretrained model")
+    measure.add_argument("--dataset", type=Path, help="path of the data set of one's own that the models learned")
     measure.add_argument("--samples", type=int, default=5000, help="images on either side, at most (default: 5000)")
     measure.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: 0)")
     measure.add_argument("--json", action="store_true", help="one JSON line a figure")
@@ -395,12 +397,17 @@ def measure_models(options: argparse.Namespace) -> None:
         raise ValueError(f"--samples must be at least {world.LEAST}, got {options.samples}")
     folders = [checkpoints.find(name) for name in options.models]
     models = [Model.load(folder) for folder in folders]
+    own = find_own(options.dataset, models)
     worlds: dict[str, world.World] = {}
     for folder, model in zip(folders, models):
         dataset = model.card.dataset
         if dataset not in worlds:
             print(f"{dataset}: judging real images and noise", file=sys.stderr)
-            worlds[dataset] = world.make(dataset, samples=options.samples, seed=options.seed)
+            worlds[dataset] = (
+                world.of(own, samples=options.samples, seed=options.seed, watch=watch_judge)
+                if own
+                else world.make(dataset, samples=options.samples, seed=options.seed)
+            )
         here = worlds[dataset]
         figures = []
         for figure in progress(regularity.measure(model, here), model.card.name, scoreboard.COUNT, unit="figure"):
@@ -412,6 +419,31 @@ def measure_models(options: argparse.Namespace) -> None:
             scoreboard.save(folder, board)
         if not options.json:
             print(scoreboard.as_text(board))
+
+
+def find_own(path: Path | None, models: Sequence[Model]) -> Dataset | None:
+    """The data set of one's own at path, which all models learned. Raises ValueError, before any work, if not."""
+    from explorer import data
+
+    if path is None:
+        strange = [model.card.name for model in models if model.card.dataset not in data.NAMES]
+        if strange:
+            raise ValueError(f"{strange[0]} learned a data set of one's own: name its path with --dataset")
+        return None
+    if not path.exists():
+        raise ValueError(f"--dataset must be the path of a file or folder, and there is none at {path}")
+    own = find_data(str(path), root=None)
+    for model in models:
+        if model.card.data_sha256 != own.sha256:
+            raise ValueError(f"{model.card.name} learned other data than {path} holds: name the data that it learned")
+    return own
+
+
+def watch_judge(epochs: range) -> Iterable[int]:
+    """The epochs of a judge in training, with a bar on stderr."""
+    from explorer.measurings import JUDGE
+
+    return progress(epochs, JUDGE, len(epochs), unit="epoch")
 
 
 def run_sweep(options: argparse.Namespace) -> None:

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 ACCENTS = {"ae": "#c04a12", "vae": "#1a67ab"}
 SHORT = {"prior": "N(0, I)", "gaussian": "Gaussian", "mixture": "mixture", "box": "box"}
 GAP = 2
+BAR, TALL, MOST_BARS = 3, 24, 64  # of a row of a table: a bar's width, the height of a full one, how many at most
 DECADES = {"type": "log", "dtick": 1}
 
 
 def contact_sheet(images: np.ndarray) -> np.ndarray:
     """[3, K, C, H, W] uint8 -> one picture, uint8 [height, width] or with colours: a row for each of the three."""
+    images = bars(images) if images.shape[2:4] == (1, 1) else images
     rows, count, channels, height, width = images.shape
     sheet = np.full((rows * (height + GAP) - GAP, count * (width + GAP) - GAP, channels), 128, np.uint8)
     for i in range(rows):
@@ -30,6 +32,17 @@ def contact_sheet(images: np.ndarray) -> np.ndarray:
             top, left = i * (height + GAP), j * (width + GAP)
             sheet[top : top + height, left : left + width] = images[i, j].transpose(1, 2, 0)
     return sheet[:, :, 0] if channels == 1 else sheet
+
+
+def bars(images: np.ndarray) -> np.ndarray:
+    """[3, K, 1, 1, F] uint8, rows of a table, -> [3, K, 1, height, width]: a bar for each value, black on white.
+
+    Of very many columns some, evenly chosen.
+    """
+    columns = images.shape[-1]
+    chosen = images[..., 0, np.linspace(0, columns - 1, min(columns, MOST_BARS)).round().astype(int)]
+    heights = np.repeat(chosen.astype(int), BAR, axis=-1)[..., None, :] * TALL
+    return np.where(np.arange(TALL, 0, -1)[:, None] * 255 <= heights, 40, 235).astype(np.uint8)
 
 
 def by_distribution(

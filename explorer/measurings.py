@@ -9,32 +9,43 @@ import contextlib
 import functools
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from explorer.scoreboard import Figure
+from explorer.scoreboard import COUNT, Figure
 
 AT_ONCE = max(1, os.cpu_count() or 1)
 UNASKED_S = 30.0
 LONGEST_S = 900.0
+JUDGE = "training a judge"  # as the command calls it on stderr, with a share
+SHARE = re.compile(rf"{JUDGE}: +(\d+)%")
 # Two models side by side on one thread each are done in a third of the time that they take on two threads each.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass
 class Measuring:
-    """The measuring of one model: figures so far; problem: a sentence if it went wrong."""
+    """The measuring of one model: figures so far; problem: a sentence if it went wrong.
+
+    dataset: where its data set lies, if it is one of one's own. judge: how far its judge is trained, 0 to 1, until the
+    first figure comes.
+    """
 
     folder: Path
+    dataset: Path | None = None
     figures: list[Figure] = field(default_factory=list)
     problem: str = ""
     ended: bool = False
     started: float | None = None
+    first: float | None = None
+    judge: float | None = None
     asked: float = field(default_factory=time.monotonic)
     stopped: threading.Event = field(default_factory=threading.Event)
     process: subprocess.Popen[str] | None = None
@@ -42,6 +53,12 @@ class Measuring:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started if self.started is not None else 0.0
+
+    @property
+    def left(self) -> float:
+        """About how many seconds more it takes, by the figures so far."""
+        assert self.first is not None
+        return (time.monotonic() - self.first) / max(1, len(self.figures) - 1) * max(0, COUNT - len(self.figures))
 
     def stop(self) -> None:
         self.stopped.set()
@@ -58,12 +75,12 @@ class Measurings:
         self.running: dict[Path, Measuring] = {}
         self.lock = threading.Lock()
 
-    def start(self, folder: Path) -> Measuring:
-        """Measure the model in folder; one that is under way goes on."""
+    def start(self, folder: Path, dataset: Path | None = None) -> Measuring:
+        """Measure the model in folder; one that is under way goes on. dataset: the folder of its own data set."""
         with self.lock:
             there = self.running.get(folder)
             if there is None or there.ended:
-                there = self.running[folder] = Measuring(folder)
+                there = self.running[folder] = Measuring(folder, dataset)
                 threading.Thread(target=self._run, args=(there,), daemon=True).start()
             return there
 
@@ -94,17 +111,21 @@ class Measurings:
             one.ended = True
 
     def _measure(self, one: Measuring) -> None:
+        if one.dataset and not one.dataset.is_dir():
+            one.problem = "Its data set was removed before its turn came: bring it again."
+            return
         said: deque[str] = deque(maxlen=1)
-        one.process = process = start_process(one.folder)
+        one.process = process = start_process(one.folder, one.dataset)
         assert process.stdout is not None
         assert process.stderr is not None
-        listener = threading.Thread(target=said.extend, args=(process.stderr,), daemon=True)
+        listener = threading.Thread(target=listen, args=(one, process.stderr, said), daemon=True)
         watcher = threading.Thread(target=self._watch, args=(one, process), daemon=True)
         for thread in (listener, watcher):
             thread.start()
         for line in process.stdout:
             with contextlib.suppress(ValueError):
                 one.figures.append(Figure.of(json.loads(line)))
+                one.first, one.judge = one.first or time.monotonic(), None
         code = process.wait()
         listener.join()
         if code and not one.stopped.is_set():
@@ -131,9 +152,18 @@ def here() -> Measurings:
     return Measurings()
 
 
-def start_process(folder: Path) -> subprocess.Popen[str]:
+def listen(one: Measuring, lines: Iterable[str], said: deque[str]) -> None:
+    """Keep the last of what a process says on stderr, and how far it says that its judge is."""
+    for line in lines:
+        said.append(line)
+        if share := SHARE.match(line):
+            one.judge = int(share[1]) / 100
+
+
+def start_process(folder: Path, dataset: Path | None) -> subprocess.Popen[str]:
+    own = ["--dataset", str(dataset)] if dataset else []
     return subprocess.Popen(
-        [sys.executable, "-m", "explorer", "measure", str(folder), "--json", "--save"],
+        [sys.executable, "-m", "explorer", "measure", str(folder), *own, "--json", "--save"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -23,9 +23,9 @@ from explorer.checkpoints import library_versions
 from explorer.files import sha256
 from explorer.loaded import Model
 from explorer.models import VAE, kl_per_dim
-from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, Examples, Figure
+from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, JUDGED, Examples, Figure
 from explorer.statistics import CannotMeasure
-from explorer.world import World, unit
+from explorer.world import LEAST, World, unit
 
 PRICE = ("recon", "kl", "active_units")
 PATHS, CONTROL_PATHS, PATH_POINTS = 400, 200, 17
@@ -99,10 +99,21 @@ def about(model: Model, here: World) -> dict[str, Any]:
         "samples": here.n,
         "seed": here.seed,
         "weights_sha256": model.card.sha256,
-        "classifier_sha256": here.judge.record.sha256,
+        **judge_of(here),
         "images_sha256": sha256(bytes_of(here.images).tobytes()),
         "versions": library_versions(),
     }
+
+
+def judge_of(here: World) -> dict[str, Any]:
+    """What an About says of the judge; of one trained on one's own data also how well it does."""
+    if isinstance(here.court, str):
+        return {"classifier_sha256": None}
+    record = here.judge.record
+    told: dict[str, Any] = {"classifier_sha256": record.sha256}
+    if here.commonest is not None and record.test:
+        told["judge"] = {"right": record.test.accuracy, "n": record.test.n, "commonest": here.commonest}
+    return told
 
 
 def nothing(measure: str, distribution: str | None, error: CannotMeasure, model: Model) -> Figure:
@@ -136,7 +147,9 @@ def posteriors(model: Model, images: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def root(codes: np.ndarray) -> np.ndarray:
-    """[d, d]: A with A A^T the covariance of codes; one that is singular has one too."""
+    """[d, d]: A with A A^T the covariance of codes; one that is singular has one too. A single code has no spread."""
+    if len(codes) == 1:
+        return np.zeros((codes.shape[1], codes.shape[1]))
     covariance = np.atleast_2d(np.cov(codes.T.astype(np.float64)))
     variances, axes = np.linalg.eigh(covariance)
     return axes * np.sqrt(variances.clip(min=0))
@@ -165,7 +178,12 @@ def completeness(model: Model, here: World, codes: Codes, distribution: str) -> 
     """What codes drawn from a distribution decode to, held against real images; and how many fall into holes."""
     z = draw(codes, distribution, here.n, seed=here.seed + 1)
     x_hat = decode(model, z)
-    for name, like in here.likeness(here.see(x_hat)).items():
+    try:
+        likenesses = here.likeness(here.see(x_hat))
+    except CannotMeasure as error:
+        likenesses = {}
+        yield from (nothing(name, distribution, error, model) for name in DISTRIBUTED if name in JUDGED)
+    for name, like in likenesses.items():
         ceiling, floor = here.controls[name]
         whose, images = ("real images", here.images) if like.of_reference else ("samples", x_hat)
         text = f"The {whose} that are nearest to the other side, in the middle, farthest"
@@ -176,6 +194,7 @@ def completeness(model: Model, here: World, codes: Codes, distribution: str) -> 
 
 def holes(codes: Codes, z: np.ndarray, distribution: str, x_hat: np.ndarray, *, seed: int) -> Figure:
     """The share of z farther from any code than 99 % of held-out codes are. A VAE's are drawn from its posteriors."""
+    need(codes.drawn, LEAST)
     half = len(codes.drawn) // 2
     usual = statistics.nearest_distances(codes.drawn, codes.drawn_train)
     bound = np.quantile(usual[:half], HOLE)
@@ -206,41 +225,54 @@ def holes(codes: Codes, z: np.ndarray, distribution: str, x_hat: np.ndarray, *, 
 
 def paths(model: Model, here: World, codes: Codes) -> Iterator[Figure]:
     """Straight lines between the codes of two held-out images: how even the steps are, how often the class changes."""
-    chance = np.random.default_rng(here.seed + 3)
-    starts = chance.integers(here.n, size=PATHS)
-    ends = np.stack([starts, (starts + chance.integers(1, here.n, size=PATHS)) % here.n])
-    images = decode(model, lines(codes.held_out, ends).reshape(-1, codes.d)).reshape(PATHS, PATH_POINTS, -1)
-    steps = largest_steps(images)
+    need(codes.held_out, 2)
+    ends = ends_of_paths(here)
+    shape = (ends.shape[1], PATH_POINTS, *here.images.shape[1:])
+    images = decode(model, lines(codes.held_out, ends).reshape(-1, codes.d)).reshape(shape)
+    steps = largest_steps(images.reshape(*shape[:2], -1))
     if not np.isfinite(steps).any():
         raise CannotMeasure("Its decoder paints the same image everywhere, so a path has no steps")
-    shape = here.images.shape[1:]
-    flips = class_changes(here.classes_of(images.reshape(PATHS, PATH_POINTS, *shape)))
-    strips = images[:, :: (PATH_POINTS - 1) // SHOWN].reshape(PATHS, -1, *shape)
-    for name, values, controls, text in (
-        ("path_step", steps, step_controls(here, ends), "The evenest path, one in the middle, the most uneven"),
-        (
-            "class_flips",
-            flips,
-            flip_controls(here, ends),
-            "The path with the fewest changes, one in the middle, with most",
-        ),
-    ):
-        there = np.isfinite(values)
-        low, high = statistics.bootstrap(values[there], seed=here.seed)
-        order = np.argsort(values, kind="stable")[: there.sum()]
-        rows = bytes_of(strips[order[[0, len(order) // 2, -1]]])
-        yield Figure(
-            "",
-            name,
-            None,
-            float(values[there].mean()),
-            low,
-            high,
-            *controls,
-            int(there.sum()),
-            spread=spread_of(values[there]),
-            examples=Examples(rows, text),
-        )
+    text = "The evenest path, one in the middle, the most uneven"
+    yield of_paths("path_step", steps, step_controls(here, ends), images, text, seed=here.seed)
+    flips = class_changes(here.classes_of(images))
+    text = "The path with the fewest changes, one in the middle, with most"
+    yield of_paths("class_flips", flips, flip_controls(here, ends), images, text, seed=here.seed)
+
+
+def ends_of_paths(here: World) -> np.ndarray:
+    """[2, P]: between which two of the reference the paths go; where there are few, between any two of them once."""
+    pairs = here.n * (here.n - 1) // 2
+    if pairs < PATHS:
+        return np.stack(np.triu_indices(here.n, k=1))
+    chance = np.random.default_rng(here.seed + 3)
+    starts = chance.integers(here.n, size=PATHS)
+    return np.stack([starts, (starts + chance.integers(1, here.n, size=PATHS)) % here.n])
+
+
+def of_paths(
+    name: str,
+    values: np.ndarray,
+    controls: tuple[float | None, float | None],
+    images: np.ndarray,
+    text: str,
+    *,
+    seed: int,
+) -> Figure:
+    """The figure of values [P], one of each path of images [P, PATH_POINTS, C, H, W]."""
+    there = np.isfinite(values)
+    order = np.argsort(values, kind="stable")[: there.sum()]
+    strips = images[order[[0, len(order) // 2, -1]], :: (PATH_POINTS - 1) // SHOWN]
+    return Figure(
+        "",
+        name,
+        None,
+        float(values[there].mean()),
+        *statistics.bootstrap(values[there], seed=seed),
+        *controls,
+        int(there.sum()),
+        spread=spread_of(values[there]),
+        examples=Examples(bytes_of(strips), text),
+    )
 
 
 def lines(points: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -249,17 +281,22 @@ def lines(points: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return (1 - share) * points[ends[0], None] + share * points[ends[1], None]
 
 
-def step_controls(here: World, ends: np.ndarray) -> tuple[float, float]:
-    """Ceiling: real images that fade into one another. Floor: real images, the one replaced by the other half-way."""
+def step_controls(here: World, ends: np.ndarray) -> tuple[float | None, float | None]:
+    """Ceiling: real images that fade into one another. Floor: real images, the one replaced by the other half-way.
+
+    None for images that are all the same.
+    """
     fades = lines(here.images.reshape(here.n, -1), ends[:, :CONTROL_PATHS])
     jumps = fades[:, [0] * (PATH_POINTS // 2) + [-1] * (PATH_POINTS - PATH_POINTS // 2)]
-    return float(np.nanmean(largest_steps(fades))), float(np.nanmean(largest_steps(jumps)))
+    found = [steps[np.isfinite(steps)] for steps in map(largest_steps, (fades, jumps))]
+    ceiling, floor = (float(steps.mean()) if len(steps) else None for steps in found)
+    return ceiling, floor
 
 
 def flip_controls(here: World, ends: np.ndarray) -> tuple[float, float]:
     """Ceiling: real images that fade into one another. Floor: real images that have nothing to do with one another."""
     fades = lines(here.images.reshape(here.n, -1), ends[:, :CONTROL_PATHS])
-    faded = here.classes_of(fades.reshape(CONTROL_PATHS, PATH_POINTS, *here.images.shape[1:]))
+    faded = here.classes_of(fades.reshape(*fades.shape[:2], *here.images.shape[1:]))
     unrelated = np.random.default_rng(here.seed + 7).integers(here.n, size=(CONTROL_PATHS, PATH_POINTS))
     return float(class_changes(faded).mean()), float(class_changes(here.classes[unrelated]).mean())
 
@@ -283,16 +320,16 @@ def class_changes(classes: np.ndarray) -> np.ndarray:
 
 def neighbours(model: Model, here: World, codes: Codes) -> Iterator[Figure]:
     """How often a step of a tenth of the way between two random codes leaves the class as it was."""
-    count = min(STEPS, here.n)
+    judge, count = here.judge, min(STEPS, here.n)
     chance = np.random.default_rng(here.seed + 4)
     z = codes.held_out[:count]
     way = (chance.normal(size=z.shape) - chance.normal(size=z.shape)) @ codes.spread.T
     before, after = decode(model, z), decode(model, (z + STEP * way).astype(np.float32))
-    told = [here.judge.judge(each).probabilities for each in (before, after)]
+    told = [judge.judge(each).probabilities for each in (before, after)]
     same = told[0].argmax(axis=1) == told[1].argmax(axis=1)
     low, high = statistics.bootstrap(same, seed=here.seed)
-    moved = here.classes_of(np.roll(here.images[:count], 1, axis=3))
     real = here.classes[:count]
+    moved = None if here.is_table else here.classes_of(np.roll(here.images[:count], 1, axis=3))
     rows = ranked(-np.abs(told[0] - told[1]).sum(axis=1), before, after)
     yield Figure(
         "",
@@ -301,9 +338,10 @@ def neighbours(model: Model, here: World, codes: Codes) -> Iterator[Figure]:
         float(same.mean()),
         low,
         high,
-        ceiling=float((moved == real).mean()),
+        ceiling=None if moved is None else float((moved == real).mean()),
         floor=float((real == np.roll(real, 1)).mean()),
         n=count,
+        note="No ceiling: columns of a table cannot be shifted by one, as pixels can." if moved is None else "",
         examples=Examples(
             rows,
             "Pairs a small step apart: the most alike, in the middle, the least alike",
@@ -313,6 +351,8 @@ def neighbours(model: Model, here: World, codes: Codes) -> Iterator[Figure]:
 
 def stretch(model: Model, here: World, codes: Codes) -> Iterator[Figure]:
     """How uneven the decoder's stretch is: its 95th percentile over the held-out codes in units of its median."""
+    need(codes.train, 2, "training")
+    need(codes.held_out, LEAST)
     z = codes.held_out[:STRETCHED]
     values = stretches(model, z, codes.spread)
     middle = float(np.median(values))
@@ -360,6 +400,7 @@ def stretches(model: Model, z: np.ndarray, spread: np.ndarray) -> np.ndarray:
 
 def mismatch(model: Model, here: World, codes: Codes) -> Iterator[Figure]:
     """How far the codes are from N(0, I), on purpose in its units: a VAE's drawn from the posterior of each image."""
+    need(codes.drawn, 2)
     count = min(MISMATCHED, len(codes.drawn))
     chance = np.random.default_rng(here.seed + 6)
     prior, other = (chance.normal(size=(count, codes.d)).astype(np.float32) for _ in range(2))
@@ -410,6 +451,7 @@ def kl_figures(codes: Codes, n: int, *, seed: int) -> Iterator[Figure]:
     variances = codes.held_out.var(axis=0, dtype=np.float64)
     if codes.kl is None:
         yield Figure("", "kl", None, None, None, None, None, None, n, note="An AE has no posterior, so no KL.")
+        need(codes.held_out, 2)
         active = int((variances > latent.ACTIVE * max(variances.max(), 1e-30)).sum())
         note = "Of an AE: dimensions with more than a hundredth of the widest one's variance."
         yield Figure("", "active_units", None, active, active, active, codes.d, 0, n, note=note)
@@ -418,6 +460,7 @@ def kl_figures(codes: Codes, n: int, *, seed: int) -> Iterator[Figure]:
     low, high = statistics.bootstrap(each, seed=seed)
     note = "Nats an image: what the code may say. It has no best value."
     yield Figure("", "kl", None, float(each.mean()), low, high, None, 0.0, n, note=note, spread=spread_of(each))
+    need(codes.held_out, 2)
     active = int((variances > latent.ACTIVE).sum())
     note = "Dimensions whose mean over the images has a variance above 0.01."
     yield Figure("", "active_units", None, active, active, active, codes.d, 0, n, note=note)
@@ -435,6 +478,12 @@ def cross_entropy_of(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
 
 
 # ---- helpers
+
+
+def need(codes: np.ndarray, least: int, part: str = "held-out") -> None:
+    """Raises CannotMeasure where fewer items than that have a code."""
+    if len(codes) < least:
+        raise CannotMeasure(f"At least {least} {part} items are needed, and there are {len(codes)}")
 
 
 def decode(model: Model, z: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 FORMAT = 2
+LEARNED = 0.2  # of the way from the commonest class to all right: a judge that went less has learned little
 FIGURES, PICTURES = "measures.json", "measures.gz"
 MAX_FIGURES_BYTES, MAX_PICTURES_BYTES = 1_000_000, 20_000_000
 
@@ -101,6 +102,16 @@ MEASURES = {
 }
 
 
+JUDGED = (
+    "frechet",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "accepted",
+    "class_flips",
+    "neighbour_agreement",
+)  # need a classifier
 DISTRIBUTED = ("frechet", "precision", "recall", "density", "coverage", "accepted", "holes")
 COUNT = len(MEASURES) + (len(DISTRIBUTIONS) - 1) * len(DISTRIBUTED)  # figures of a model
 
@@ -254,6 +265,30 @@ def pictures(folder: Path, figure: Figure) -> Examples | None:
         ) from error
 
 
+def judged_by(board: Scoreboard) -> str:
+    """A sentence on the judge that was trained on one's own data; "" for one that ships, and where there is none."""
+    told = board.about.get("judge")
+    if not (isinstance(told, dict) and all(is_finite(told.get(key)) for key in ("right", "n", "commonest"))):
+        return ""
+    said = (
+        f"Judged by a classifier trained on your data: {100 * told['right']:.0f} % right on "
+        f"{told['n']:,} held-out items; to name the commonest class always would be {100 * told['commonest']:.0f} %."
+    )
+    poor = told["right"] - told["commonest"] < LEARNED * (1 - told["commonest"])
+    return f"{said} It has learned little: do not rely on figures that need it." if poor else said
+
+
+def left_out(boards: Sequence[Scoreboard], measures: Sequence[tuple[str, str | None]]) -> list[str]:
+    """For each reason a sentence: which of the measures, each with its distribution, no board has a value of."""
+    reasons: dict[str, list[str]] = {}
+    for measure, distribution in measures:
+        found = [one for board in boards if (one := board.get(measure, distribution))]
+        if found and all(one.value is None for one in found):
+            for note in dict.fromkeys(one.note for one in found):
+                reasons.setdefault(note, []).append(MEASURES[measure].title)
+    return [f"Left out: {', '.join(titles)}. {note}" for note, titles in reasons.items()]
+
+
 def text_of(figure: Figure | None) -> str:
     """A value with its interval, for people."""
     if figure is None or figure.value is None:
@@ -328,6 +363,8 @@ def as_text(board: Scoreboard) -> str:
     """The figures as a table to read in a terminal."""
     names = [f"{one.measure} {one.distribution or ''}".strip() for one in board.figures]
     lines = [f"{board.about['model']}, {board.about['samples']:,} samples, seed {board.about['seed']}"]
+    if said := judged_by(board):
+        lines.append(f"  {said}")
     for name, one in zip(names, board.figures):
         digits = MEASURES[one.measure].digits
         ends = [f"{end:.{digits}f}" if end is not None else "–" for end in (one.ceiling, one.floor)]

@@ -169,7 +169,9 @@ def bootstrap(values: np.ndarray, *, seed: int, resamples: int = 1000, level: fl
 
     For bool values the resampled proportions are drawn from the binomial distribution that they follow. Where fewer
     than 10 of them are true, or false, the bootstrap is too narrow (at 0 and 1 it has no width), and it is the score
-    interval of Wilson (1927) instead. Raises CannotMeasure for no values, or values that are not finite.
+    interval of Wilson (1927) instead. For fewer than 10 other values, where it is too narrow as well, it is Student's;
+    a single value has none, and both ends are that value. Raises CannotMeasure for no values, or values that are not
+    finite.
     """
     values = np.asarray(values)
     if values.ndim != 1 or not len(values):
@@ -184,6 +186,8 @@ def bootstrap(values: np.ndarray, *, seed: int, resamples: int = 1000, level: fl
         return float(low), float(high)
     if not np.isfinite(values).all():
         raise CannotMeasure("The values must be finite numbers, and some are not")
+    if len(values) < FEW:
+        return student(values.astype(np.float64), level=level)
     low, high = np.percentile(resampled_means(values.astype(np.float64), random, resamples), tails)
     return float(low), float(high)
 
@@ -323,6 +327,17 @@ def wilson(true: int, n: int, *, level: float) -> tuple[float, float]:
     middle = (true + z**2 / 2) / (n + z**2)
     half = z / (n + z**2) * math.sqrt(true * (n - true) / n + z**2 / 4)
     return (0.0 if true == 0 else middle - half), (1.0 if true == n else middle + half)
+
+
+def student(values: np.ndarray, *, level: float) -> tuple[float, float]:
+    """The interval of a mean of few values by the t distribution (Student 1908); cut at 0 where none is below."""
+    from scipy.stats import t
+
+    n, mean = len(values), float(values.mean())
+    if n == 1:
+        return mean, mean
+    half = float(t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
+    return max(mean - half, min(0.0, float(values.min()))), mean + half
 
 
 def resampled_means(values: np.ndarray, random: np.random.Generator, resamples: int) -> np.ndarray:

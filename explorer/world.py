@@ -12,13 +12,15 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from explorer import atlas, classifier, data, statistics
-from explorer.classifier import Classifier, Judgement
+from explorer import atlas, classifier, data, own_judge, statistics
+from explorer.classifier import Classifier, Judgement, Watch
+from explorer.data import Dataset
 from explorer.statistics import CannotMeasure, Neighbours
 
 NEIGHBOURS = 5
 REAL_SHARE = 0.95  # of real images that count as near other real images
 LEAST = 20
+MOST_VALUES, MOST_TRAIN = 20_000_000, 10_000  # of one's own: pixels on each side, items that tell where codes lie
 BLOCK = 250
 
 
@@ -47,25 +49,54 @@ class Likeness:
 
 
 @dataclass(frozen=True)
+class Court:
+    """A classifier and what it made of a world's images, judged, and of its controls, n images each."""
+
+    judge: Classifier
+    judged: Judgement
+    ceiling: Seen
+    floors: tuple[Seen, ...]
+
+
+@dataclass(frozen=True)
 class World:
-    """Reference and controls of one data set, n images each, with the classifier that judged them.
+    """The real images of one data set, and their court; or why there is none, as one clause.
 
     train: uint8 [N, C, H, W], which tell where a model's codes lie. images: the reference, float32 [n, C, H, W] in
-    [0, 1]; judged is of these.
+    [0, 1]. What needs the court raises CannotMeasure where there is none. commonest: of one's own data, the commonest
+    class's share of the held-out items: what a judge that knows nothing would get right.
     """
 
     dataset: str
     train: np.ndarray
     images: np.ndarray
-    judged: Judgement
-    ceiling: Seen
-    floors: tuple[Seen, ...]
-    judge: Classifier
+    court: Court | str
     seed: int
+    commonest: float | None = None
 
     @property
     def n(self) -> int:
         return len(self.images)
+
+    @property
+    def sitting(self) -> Court:
+        """The court. Raises CannotMeasure."""
+        if isinstance(self.court, str):
+            raise CannotMeasure(self.court)
+        return self.court
+
+    @property
+    def judge(self) -> Classifier:
+        return self.sitting.judge
+
+    @property
+    def judged(self) -> Judgement:
+        """Of the reference."""
+        return self.sitting.judged
+
+    @property
+    def is_table(self) -> bool:
+        return self.images.shape[1:3] == (1, 1)
 
     @property
     def classes(self) -> np.ndarray:
@@ -84,8 +115,9 @@ class World:
     def near(self) -> tuple[float, float]:
         """The distances to the nearest image of the reference within which 95 % of other real images lie: by features,
         and by pixels."""
-        found = statistics.neighbours(self.judged.features, self.ceiling.judged.features, k=NEIGHBOURS)
-        return float(np.quantile(found.nearest, REAL_SHARE)), float(np.quantile(self.ceiling.away, REAL_SHARE))
+        ceiling = self.sitting.ceiling
+        found = statistics.neighbours(self.judged.features, ceiling.judged.features, k=NEIGHBOURS)
+        return float(np.quantile(found.nearest, REAL_SHARE)), float(np.quantile(ceiling.away, REAL_SHARE))
 
     def likeness(self, seen: Seen) -> dict[str, Likeness]:
         """All measures of completeness of a sample, by name. Raises CannotMeasure."""
@@ -118,23 +150,18 @@ class World:
     @cached_property
     def controls(self) -> dict[str, tuple[float, float]]:
         """By measure of completeness: what other real images reach, and the better of noise and shuffled pixels."""
-        best = self.likeness(self.ceiling)
-        worst = [self.likeness(floor) for floor in self.floors]
+        best = self.likeness(self.sitting.ceiling)
+        worst = [self.likeness(floor) for floor in self.sitting.floors]
         better = {name: min if name == "frechet" else max for name in best}
         return {name: (best[name].score, better[name](floor[name].score for floor in worst)) for name in best}
 
 
 def make(dataset: str, *, samples: int = 5000, seed: int = 0) -> World:
-    """The world of a data set, with as many images on each side as there are, at most samples.
+    """The world of a data set that ships, with as many images on each side as there are, at most samples.
 
     Needs nothing but what ships with the project, so the figures are the same everywhere.
-    Raises CannotMeasure for fewer than 20, or a data set that does not ship with the project.
+    Raises CannotMeasure for fewer than 20, ValueError for another data set.
     """
-    if dataset not in data.NAMES:
-        raise CannotMeasure(
-            "Measuring needs a classifier of the data and the data itself, and those of one's own data sets are not "
-            "here: their reconstruction and KL stand over their maps in Explore"
-        )
     judge = classifier.load(dataset)
     images, _ = atlas.held_out(dataset)
     chance = np.random.default_rng(seed)
@@ -143,10 +170,38 @@ def make(dataset: str, *, samples: int = 5000, seed: int = 0) -> World:
     if n < LEAST:
         raise CannotMeasure(f"At least {LEAST} samples are needed, got {n}")
     reference, others = unit(images[order[:n]]), unit(images[order[n : 2 * n]])
+    court = convene(judge, reference, others, chance)
+    return World(dataset, data.load_subset(dataset).x_train, reference, court, seed)
+
+
+def of(own: Dataset, *, samples: int = 5000, seed: int = 0, watch: Watch = iter) -> World:
+    """The world of a data set of one's own, with a judge that is trained on it here.
+
+    Where it cannot have one, all held-out items are the reference, at most samples, and the figures that need none can
+    be computed. watch: passes the judge's epochs on, one by one, and may tell of them.
+    """
+    chance = np.random.default_rng(seed)
+    order = chance.permutation(len(own.x_test))
+    train = own.x_train[np.sort(chance.permutation(len(own.x_train))[:MOST_TRAIN])]
+    most = min(samples, MOST_VALUES // own.x_test[0].size)
+    n = min(most, len(order) // 2)
+    try:
+        own_judge.check_classes(own)
+        if n < LEAST:
+            raise CannotMeasure(f"At least {2 * LEAST} held-out items are needed, and there are {len(order)}")
+        judge = own_judge.train(own, seed=seed, watch=watch)
+    except CannotMeasure as error:
+        return World(own.name, train, unit(own.x_test[order[:most]]), str(error), seed)
+    reference, others = unit(own.x_test[order[:n]]), unit(own.x_test[order[n : 2 * n]])
+    commonest = float(np.bincount(own.y_test).max() / len(own.y_test))
+    return World(own.name, train, reference, convene(judge, reference, others, chance), seed, commonest)
+
+
+def convene(judge: Classifier, reference: np.ndarray, others: np.ndarray, chance: np.random.Generator) -> Court:
+    """The court over a reference, where other real images are the ceiling; noise is drawn in their likeness."""
     ceiling = see(others, judge, reference)
     floors = tuple(see(kind(others, chance), judge, reference) for kind in (noise_like, shuffled))
-    train = data.load_subset(dataset).x_train
-    return World(dataset, train, reference, judge.judge(reference), ceiling, floors, judge, seed)
+    return Court(judge, judge.judge(reference), ceiling, floors)
 
 
 def see(images: np.ndarray, judge: Classifier, reference: np.ndarray) -> Seen:

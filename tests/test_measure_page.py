@@ -20,8 +20,8 @@ from tests import pages
 def many(monkeypatch: pytest.MonkeyPatch) -> Iterator[Measurings]:
     """Measurings that start nothing but note what was asked for."""
     made = Measurings()
-    asked: list[Path] = []
-    monkeypatch.setattr(made, "start", asked.append)
+    asked: list[tuple[Path, Path | None]] = []
+    monkeypatch.setattr(made, "start", lambda folder, dataset: asked.append((folder, dataset)))
     monkeypatch.setattr(made, "asked", asked, raising=False)
     monkeypatch.setattr(measurings, "here", lambda: made)
     yield made
@@ -87,7 +87,7 @@ def test_what_was_not_measured_is_offered(many: Measurings, library: Path, monke
     assert "Not measured yet: digits-ae-3 and digits-vae-3" in page.info[0].value
     (button,) = page.button
     button.click().run()
-    assert many.asked == [library / "digits-ae-3", library / "digits-vae-3"]  # type: ignore[attr-defined]
+    assert many.asked == [(library / f"digits-{kind}-3", None) for kind in ("ae", "vae")]  # type: ignore[attr-defined]
 
 
 def test_figures_of_other_weights_are_not_shown(

@@ -28,7 +28,7 @@ def act(monkeypatch: pytest.MonkeyPatch) -> Iterator[Act]:
     made: list[Measurings] = []
 
     def make(script: str, *, at_once: int = 1, unasked_s: float = 60) -> Measurings:
-        def start(folder: Path) -> subprocess.Popen[str]:
+        def start(folder: Path, dataset: Path | None) -> subprocess.Popen[str]:
             pipe = subprocess.PIPE
             return subprocess.Popen([sys.executable, "-S", "-c", script], stdout=pipe, stderr=pipe, text=True)
 

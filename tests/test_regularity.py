@@ -163,7 +163,7 @@ def test_other_real_images_reach_the_ceiling() -> None:
     here = world.make("mnist", samples=1000)
     images, _ = atlas.held_out("mnist")
     others = np.random.default_rng(here.seed).permutation(len(images))[2000:3000]
-    best = here.likeness(here.ceiling)
+    best = here.likeness(here.sitting.ceiling)
     for name, like in here.likeness(here.see(world.unit(images[others]))).items():
         assert like.low <= best[name].high, (name, like.score, best[name].score)
         assert best[name].low <= like.high, (name, like.score, best[name].score)
@@ -348,7 +348,7 @@ def test_what_cannot_be_computed_says_why_and_the_others_stand(
 def test_a_class_that_is_missing_hinders_nothing(models: dict[str, Model], here: World) -> None:
     keep = here.classes != 3
     judged = replace(here.judged, features=here.judged.features[keep], probabilities=here.judged.probabilities[keep])
-    without = replace(here, images=here.images[keep], judged=judged)
+    without = replace(here, images=here.images[keep], court=replace(here.sitting, judged=judged))
     assert all(one.value is not None for one in measure(models["vae"], without))
 
 

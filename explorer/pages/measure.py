@@ -15,6 +15,7 @@ from explorer.files import DamagedFile
 from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, MEASURES, Figure, Scoreboard
 
 if TYPE_CHECKING:
+    import numpy as np
     import plotly.graph_objects as go
 
 SIDES = ("left", "right")
@@ -82,23 +83,27 @@ def board_of(folder: Path, entry: catalogue.Entry) -> Scoreboard | None:
     return board if board.about.get("weights_sha256") == entry.card.sha256 else None
 
 
+def measures_of(group: str, distribution: str) -> list[tuple[str, str | None]]:
+    """The measures of a group, each with the distribution that it is taken of here."""
+    where = distribution if group == "Completeness" else "prior" if group == "Prior mismatch" else None
+    return [(name, where) for name, measure in MEASURES.items() if measure.group == group]
+
+
 def rows_of(boards: list[Scoreboard], group: str, distribution: str) -> list[tuple[str, list[Figure | None]]]:
-    """The figures of a group: by measure, one of each model."""
-    found = []
-    for name, measure in MEASURES.items():
-        if measure.group == group:
-            where = distribution if group == "Completeness" else "prior" if group == "Prior mismatch" else None
-            found.append((name, [board.get(name, where) for board in boards]))
-    return [(name, pair) for name, pair in found if any(pair)]
+    """The figures of a group: by measure, one of each model; without those that no model has a value of."""
+    found = [(name, [board.get(name, where) for board in boards]) for name, where in measures_of(group, distribution)]
+    return [(name, pair) for name, pair in found if any(one and one.value is not None for one in pair)]
 
 
 def show_group(shown: Shown, group: str, distribution: str) -> None:
     """A table of one group, and below it what the figures of the row that was clicked were computed from."""
     rows = rows_of(shown.boards, group, distribution)
-    if not rows:
-        return
     where = f": sampled from {DISTRIBUTIONS[distribution]}" if group == "Completeness" else ""
     st.subheader(f"{group}{where}", anchor=False)
+    for sentence in scoreboard.left_out(shown.boards, measures_of(group, distribution)):
+        st.caption(sentence)
+    if not rows:
+        return
     table = [
         {
             "What": MEASURES[name].title,
@@ -156,12 +161,17 @@ def show_examples(shown: Shown, name: str, pair: list[Figure | None]) -> None:
                 st.warning(f"{catalogue.public(str(error), folder.parent)}.")
                 continue
             if found:
-                st.caption(f"{found.text}.")
+                bars = " Each is a row of the table, with a bar for each value." if is_table(found.images) else ""
+                st.caption(f"{found.text}.{bars}")
                 st.image(figures.contact_sheet(found.images), width="stretch")
     there = [three for three in zip(pair, shown.heads, shown.kinds) if three[0] and three[0].spread]
     if there:
         st.caption(UNITS[name])
         st.plotly_chart(figures.spread(*zip(*there)), width=600, config=STILL)
+
+
+def is_table(images: np.ndarray) -> bool:
+    return images.shape[2:4] == (1, 1)
 
 
 def for_each(action: Callable[[Path], object], folders: list[Path]) -> None:
@@ -176,12 +186,9 @@ def watch(folders: list[Path], names: list[str]) -> None:
     if all(one is None or one.ended for one in under_way):
         st.rerun()
     for name, one in zip(names, under_way):
-        if one is None:
-            continue
-        done, total = len(one.figures), scoreboard.COUNT
-        left = f", about {one.seconds / done * (total - done):.0f} s left" if done > 3 and not one.ended else ""
-        text = "waiting for its turn" if one.started is None else f"{done} of {total} figures{left}"
-        st.progress(min(done / total, 1.0), text=f"{name}: {text}")
+        if one:
+            share, text = progress_of(one)
+            st.progress(share, text=f"{name}: {text}")
     st.button("Stop", on_click=for_each, args=(measurings.here().forget, folders))
     figures_so_far = [one.figures if one else [] for one in under_way]
     longest = max(figures_so_far, key=len)
@@ -199,16 +206,23 @@ def watch(folders: list[Path], names: list[str]) -> None:
         st.dataframe(table[::-1], hide_index=True, width="stretch")
 
 
-NO_JUDGE = "Samples are judged by a classifier of their data set, and there is none for your own data."
+def progress_of(one: measurings.Measuring) -> tuple[float, str]:
+    """How far a measuring is, as a share and in words."""
+    done, total = len(one.figures), scoreboard.COUNT
+    if one.started is None:
+        return 0.0, "waiting for its turn"
+    if not done and one.judge is not None:
+        return one.judge, f"a classifier learns your data first: {one.judge:.0%}"
+    left = f", about {one.left:.0f} s left" if done > 3 and not one.ended else ""
+    return min(done / total, 1.0), f"{done} of {total} figures{left}"
+
+
 NO_NETWORK = "A model that was brought as ONNX cannot be measured here: its network is known to the file alone."
 
 
-def show_unjudged(brought: list[catalogue.Entry], why: str) -> None:
-    """What is known of models that cannot be judged here, and why they cannot."""
-    st.info(
-        f"{why} What needs no judge is here, in nats, on the held-out items; distances and holes are on the maps in "
-        "Explore."
-    )
+def show_unmeasured(entries: list[catalogue.Entry], why: str) -> None:
+    """What is known of models that cannot be measured now, and why they cannot."""
+    st.info(f"{why} What was reckoned before, in nats, on the held-out items:")
     table = [
         {
             "Model": entry.card.name,
@@ -217,20 +231,27 @@ def show_unjudged(brought: list[catalogue.Entry], why: str) -> None:
             "KL": f"{entry.card.test_kl:.2f}" if entry.card.model == "vae" else "–",
             "Held out": entry.card.n_test,
         }
-        for entry in {entry.card.name: entry for entry in brought}.values()
+        for entry in entries
     ]
     st.dataframe(table, hide_index=True, width="stretch")
 
 
-def offer(missing: dict[str, Path]) -> None:
-    """Models that were not measured yet, and a button for it."""
+def start(missing: dict[str, Path], datasets: dict[str, Path]) -> None:
+    for name, folder in missing.items():
+        measurings.here().start(folder, datasets.get(name))
+
+
+def offer(missing: dict[str, Path], datasets: dict[str, Path]) -> None:
+    """Models that were not measured yet, and a button for it. datasets: by model, where one's own data lies."""
     for name, folder in missing.items():
         one = measurings.here().get(folder)
         if one and one.problem:
             st.warning(f"{name} could not be measured. {one.problem}")
             measurings.here().forget(folder)
-    st.info(f"Not measured yet: {' and '.join(missing)}. It takes about a minute.")
-    st.button("Measure", type="primary", on_click=for_each, args=(measurings.here().start, list(missing.values())))
+    own = any(name in datasets for name in missing)
+    first = " Of your own data a classifier learns first, which takes up to a minute more." if own else ""
+    st.info(f"Not measured yet: {' and '.join(missing)}. It takes about a minute.{first}")
+    st.button("Measure", type="primary", on_click=start, args=(missing, datasets))
 
 
 def downloads(shown: Shown) -> None:
@@ -253,6 +274,8 @@ def show(shown: Shown) -> None:
         by_kind = dict(zip(shown.kinds, shown.boards))
         with st.container(border=True):
             st.markdown(scoreboard.verdict(by_kind["ae"], by_kind["vae"]))
+    for sentence in dict.fromkeys(filter(None, map(scoreboard.judged_by, shown.boards))):
+        st.caption(sentence)
     st.caption(
         "Click a row to see what it was computed from. In brackets: 95 % intervals. "
         "Ceiling: what real held-out images reach. Floor: the better of noise and shuffled pixels."
@@ -276,8 +299,12 @@ def show(shown: Shown) -> None:
 
 def show_distributions(shown: Shown) -> None:
     """The completeness of both from every distribution."""
+    there = {one.measure for board in shown.boards for one in board.figures if one.value is not None}
+    measures = [name for name in DISTRIBUTED if name in there]
+    if not measures:
+        return
     with st.container(horizontal=True):
-        for measure in DISTRIBUTED:
+        for measure in measures:
             chart = figures.by_distribution(shown.boards, shown.heads, shown.kinds, measure)
             st.plotly_chart(chart, width=172, config=STILL, key=f"from each {measure}")
     st.caption(figures.legend(shown.heads))
@@ -363,18 +390,28 @@ if len(there) < 2:
     st.stop()
 names = choose(there)
 folders, entries = zip(*(there[name] for name in names))
-brought = [entry for entry in entries if described.about_of(entry.manifest)]
-as_onnx = [entry for entry in entries if entry.card.arch == checkpoints.ONNX]
-if as_onnx or brought:
-    show_unjudged([*entries] if as_onnx else brought, NO_NETWORK if as_onnx else NO_JUDGE)
+if any(entry.card.arch == checkpoints.ONNX for entry in entries):
+    show_unmeasured(list(entries), NO_NETWORK)
 elif any((one := measurings.here().get(folder)) and not one.ended for folder in folders):
     watch(list(folders), names)
 else:
     found = [board_of(folder, entry) for folder, entry in zip(folders, entries)]
     missing = {name: folder for name, folder, board in zip(names, folders, found) if board is None}
-    if missing:
-        offer(missing)
+    sets = visitors.data_shelf().sets(visitors.visitor_of(st.context.cookies))
+    brought = {name: there[name][1] for name in missing if described.about_of(there[name][1].manifest)}
+    datasets = {name: sets[entry.card.dataset] for name, entry in brought.items() if entry.card.dataset in sets}
+    if gone := [entry for name, entry in brought.items() if name not in datasets]:
+        lost = " and ".join(dict.fromkeys(entry.card.name for entry in gone))
+        show_unmeasured(
+            gone,
+            f"The data that {lost} learned is not here any more: bring it again on the page Yours, then all can be "
+            "measured.",
+        )
+    elif missing:
+        offer(missing, datasets)
     else:
         boards, kinds = [board for board in found if board], [entry.card.model for entry in entries]
+        if any(entry.card.image_shape[:2] == (1, 1) for entry in entries):
+            st.caption("Of a table: where it says image, read row; where it says pixel, read value.")
         show(Shown(boards, list(folders), unlike(names), kinds))
 show_frontier()

@@ -164,3 +164,15 @@ def test_the_table_in_one_file_shows_its_numbers_without_a_server(
     assert -1 <= width <= 1
     expect(alone.get_by_role("radio", name="Rows & <i>columns</i>", exact=True)).to_be_checked()
     context.close()
+
+
+def test_models_of_the_table_are_measured_with_a_judge_that_learned_it(page: Page, server: str) -> None:
+    left, right = page.locator(".panel select").evaluate_all("all => all.map(one => one.value)")
+    page.goto(f"{server}/measure?left={left}&right={right}")
+    page.get_by_role("button", name="Measure", exact=True).click(timeout=SLOW)
+    told = page.get_by_text(
+        re.compile(r"Judged by a classifier trained on your data: \d+ % right on 60 held-out items")
+    )
+    expect(told).to_contain_text("It has learned little", timeout=SLOW)  # the classes of its rows were drawn by lot
+    expect(page.get_by_text("The VAE's price")).to_be_visible()
+    assert page.locator("[data-testid=stMain]").evaluate("main => main.scrollWidth <= main.clientWidth + 1")
