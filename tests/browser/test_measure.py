@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from launch import serve
 from playwright.sync_api import Browser, Page, expect
 
-from explorer import packing, scoreboard
+from explorer import scoreboard
 
 pytestmark = pytest.mark.browser
 SLOW = 90_000
@@ -27,18 +26,6 @@ def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1440, "height": 1800})
     yield context.new_page()
     context.close()
-
-
-@pytest.fixture
-def file_of_a_pair(shipped: Path, tmp_path: Path) -> Path:
-    """An AE and a VAE of digits as one file, as one downloads it."""
-    folders = [tmp_path / f"digits-{kind}-3" for kind in ("ae", "vae")]
-    for folder in folders:
-        shutil.copytree(shipped / folder.name, folder)
-        for images in shipped.glob("images-*.gz"):
-            shutil.copy(images, folder)
-    packing.pack(folders, tmp_path / "pair.zip")
-    return tmp_path / "pair.zip"
 
 
 def test_the_shipped_figures_are_there_at_once_and_can_be_taken_along(server: str, page: Page, tmp_path: Path) -> None:
@@ -73,19 +60,6 @@ def test_a_click_on_a_row_shows_what_it_was_computed_from(server: str, page: Pag
         2, timeout=SLOW
     )
     expect(page.get_by_test_id("stImage")).to_have_count(2)
-
-
-def test_models_of_ones_own_are_measured_while_one_looks_on(server: str, page: Page, file_of_a_pair: Path) -> None:
-    page.goto(f"{server}/train")
-    page.get_by_text("Your models: load a file").click(timeout=SLOW)
-    page.locator('input[type="file"]').set_input_files(file_of_a_pair)
-    expect(page.get_by_text("Loaded as pair-ae and pair-vae")).to_be_visible(timeout=SLOW)
-    page.goto(f"{server}/measure?left=pair-ae&right=pair-vae")
-    expect(page.get_by_text("Not measured yet: pair-ae and pair-vae")).to_be_visible(timeout=SLOW)
-    page.get_by_role("button", name="Measure", exact=True).click()
-    expect(page.get_by_text(re.compile(r"pair-vae: (\d+ of \d+ figures|waiting)"))).to_be_visible(timeout=SLOW)
-    expect(page.get_by_text("Sampled from N(0, I)").first).to_be_visible(timeout=SLOW)
-    expect(page.get_by_text("The VAE's price")).to_be_visible()
 
 
 def test_a_click_on_a_point_of_the_frontier_puts_its_model_on_the_stage(server: str, page: Page) -> None:

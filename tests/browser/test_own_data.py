@@ -166,10 +166,14 @@ def test_the_table_in_one_file_shows_its_numbers_without_a_server(
     context.close()
 
 
-def test_models_of_the_table_are_measured_with_a_judge_that_learned_it(page: Page, server: str) -> None:
+def test_models_of_the_table_are_measured_while_one_looks_on_with_a_judge_that_learned_it(
+    page: Page, server: str
+) -> None:
     left, right = page.locator(".panel select").evaluate_all("all => all.map(one => one.value)")
     page.goto(f"{server}/measure?left={left}&right={right}")
     page.get_by_role("button", name="Measure", exact=True).click(timeout=SLOW)
+    under_way = re.compile(r"a classifier learns your data first: \d+%|\d+ of \d+ figures|waiting for its turn")
+    expect(page.get_by_text(under_way).first).to_be_visible(timeout=SLOW)
     told = page.get_by_text(
         re.compile(r"Judged by a classifier trained on your data: \d+ % right on 60 held-out items")
     )

@@ -86,7 +86,7 @@ def decode_at(page: Page, kind: str, z: list[str]) -> np.ndarray:
     return pixels(page, f"{kind} decoded image")
 
 
-def test_from_start_to_another_installation(server: str, person: Person, tmp_path: Path) -> None:
+def test_from_start_to_another_installation(server: str, app: str, person: Person, tmp_path: Path) -> None:
     """Start, watch, stop and keep, explore, download, load elsewhere: the same image at the same code."""
     page = start(person(), server, epochs=200)
     page.locator('[data-ready="true"]').wait_for(state="attached", timeout=SLOW)
@@ -112,16 +112,15 @@ def test_from_start_to_another_installation(server: str, person: Person, tmp_pat
     here = {kind: decode_at(page, kind, ["0.5", "-0.25"]) for kind in ("AE", "VAE")}
     assert here["VAE"].max() > 50
 
-    with serve() as elsewhere:
-        other = person().new_page()
-        other.goto(f"{elsewhere.url}/train")
-        other.get_by_text("Your models: load a file").click(timeout=SLOW)
-        other.locator('input[type="file"]').set_input_files(tmp_path / "pair.zip")
-        expect(other.get_by_text("Loaded as pair-ae and pair-vae")).to_be_visible(timeout=SLOW)
-        other.goto(f"{elsewhere.url}/?left=pair-ae&right=pair-vae")
-        latent_map(other, "AE").wait_for(timeout=SLOW)
-        other.locator('[data-ready="true"]').wait_for(state="attached", timeout=SLOW)
-        there = {kind: decode_at(other, kind, ["0.5", "-0.25"]) for kind in ("AE", "VAE")}
+    other = person().new_page()
+    other.goto(f"{app}/train")
+    other.get_by_text("Your models: load a file").click(timeout=SLOW)
+    other.locator('input[type="file"]').set_input_files(tmp_path / "pair.zip")
+    expect(other.get_by_text("Loaded as pair-ae and pair-vae")).to_be_visible(timeout=SLOW)
+    other.goto(f"{app}/?left=pair-ae&right=pair-vae")
+    latent_map(other, "AE").wait_for(timeout=SLOW)
+    other.locator('[data-ready="true"]').wait_for(state="attached", timeout=SLOW)
+    there = {kind: decode_at(other, kind, ["0.5", "-0.25"]) for kind in ("AE", "VAE")}
     for kind in ("AE", "VAE"):
         assert np.array_equal(here[kind], there[kind])
 
