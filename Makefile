@@ -10,7 +10,7 @@ run: .venv/installed
 test: .venv/installed-dev
 	@$(BIN)/python scripts/get_browser.py >/dev/null
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 1 tests/browser
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from explorer import regularity, statistics, world
 from explorer.loaded import Model
-from explorer.measurings import ONE_THREAD
+from explorer.sandbox import ONE_THREAD
 
 ROOT = Path(__file__).parents[1]
 PAIR = ("mnist-ae-16", "mnist-vae-16")

@@ -135,7 +135,12 @@ async def slider_record(page: Page) -> Record:
     left, top, width, height = await box_of(page.get_by_role("slider", name="AE z1", exact=True))
     turns = [2 * math.pi * (i + 0.5) / SLIDER_MOVES for i in range(SLIDER_MOVES)]
     path = ((left + width * (0.5 + 0.45 * math.sin(3 * t)), top + height / 2) for t in turns)
-    await page.mouse.move(left + width / 2, top + height / 2)
+    return await dragged_record(page, (left + width / 2, top + height / 2), path)
+
+
+async def dragged_record(page: Page, start: tuple[float, float], path: Iterator[tuple[float, float]]) -> Record:
+    """What was recorded while the pointer, pressed at start, went along path."""
+    await page.mouse.move(*start)
     await page.mouse.down()
     await page.evaluate("bench.start()")
     await move_along(page, path)
@@ -270,13 +275,7 @@ async def measure_strokes(context: BrowserContext, url: str, d: int) -> None:
     path = (
         (left + width * (0.5 + 0.3 * math.sin(3 * t)), top + height * (0.5 + 0.35 * math.sin(4 * t))) for t in turns
     )
-    await page.mouse.move(left + width / 2, top + height / 2)
-    await page.mouse.down()
-    await page.evaluate("bench.start()")
-    await move_along(page, path)
-    await page.wait_for_timeout(200)
-    record = await recorded(page, "move")
-    await page.mouse.up()
+    record = await dragged_record(page, (left + width / 2, top + height / 2), path)
     await page.close()
     title = "stroke to both codes and reconstructions"
     rows = [

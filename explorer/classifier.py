@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from explorer.checkpoints import CARD, HEADER_BYTES, MAX_CARD_BYTES, PRETRAINED, WEIGHTS, library_versions
 from explorer.files import DamagedFile, read_checked, read_record, sha256, write_whole
 from explorer.models import one_thread, round_to_half
-from explorer.settings import MAX_EPOCHS, ImageShape, check_kinds
+from explorer.settings import MAX_EPOCHS, ImageShape, check_kinds, is_table
 from explorer.training import to_unit
 
 FORMAT = 1
@@ -150,11 +150,6 @@ def dense_body(columns: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Flatten(), nn.Linear(columns, WIDTH), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(WIDTH, FEATURES)
     )
-
-
-def is_table(image_shape: ImageShape) -> bool:
-    """Whether images of this shape are the rows of a table."""
-    return image_shape[:2] == (1, 1)
 
 
 @dataclass(frozen=True)

@@ -475,10 +475,7 @@ def export_pair(options: argparse.Namespace) -> None:
     from explorer.files import write_whole
 
     names, titles, out = (options.left, options.right), data.titles(), options.out
-    folders = [checkpoints.find(name) for name in names]
-    cards = [checkpoints.read_card(folder) for folder in folders]
-    drawn = [catalogue.read_entry(folder) for folder in folders if (folder / atlas.MANIFEST).exists()]
-    onefile.check_pair(cards[0], cards[1], {*titles, *onefile.brought(*drawn)})
+    cards = onefile.check_names(names, titles)
     check_writable(out.absolute().parent)
     if out.is_dir():
         raise ValueError(f"--out must be a file, such as {out / 'view.html'}, got the folder {out}")

@@ -15,7 +15,7 @@ from explorer import atlas, checkpoints
 from explorer.catalogue import Entry
 from explorer.foreign.limits import MAX_CODES
 from explorer.foreign.serving import Decoders, Model, Unanswered
-from explorer.training_routes import ASKED_BY_SCRIPT, problem
+from explorer.training_routes import ASKED_BY_SCRIPT, bounded_body, problem
 from explorer.visitors import Shelf, visitor_of
 
 MAX_WAITING = 4  # answers of one model that are asked for at a time
@@ -32,7 +32,7 @@ def routes(prefix: str, shelf: Shelf, decoders: Decoders) -> list[Route]:
         if ASKED_BY_SCRIPT not in request.headers:
             return problem("This has to be asked by the page itself.", 403)
         entry, model = found
-        codes = codes_of(await body_of(request, most=4 * MAX_CODES * entry.card.latent_dim), entry.card.latent_dim)
+        codes = codes_of(await bounded_body(request, most=4 * MAX_CODES * entry.card.latent_dim), entry.card.latent_dim)
         if codes is None:
             right = f"1 to {MAX_CODES} codes of {entry.card.latent_dim} finite float32 numbers"
             return problem(f"These are no codes of this model: {right} were expected.", 400)
@@ -67,13 +67,3 @@ def codes_of(body: bytes | None, latent_dim: int) -> np.ndarray | None:
         return None
     codes = np.frombuffer(body, "<f4").reshape(-1, latent_dim)
     return codes if np.isfinite(codes).all() else None
-
-
-async def body_of(request: Request, *, most: int) -> bytes | None:
-    """The request's body; None for one that is too long, of which the rest is not read."""
-    content = b""
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > most:
-            return None
-    return content

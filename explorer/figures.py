@@ -11,6 +11,7 @@ import numpy as np
 from explorer import scoreboard
 from explorer.frontier import Frontier, mean
 from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, MEASURES, Figure, Scoreboard
+from explorer.settings import is_table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -24,7 +25,7 @@ DECADES = {"type": "log", "dtick": 1}
 
 def contact_sheet(images: np.ndarray) -> np.ndarray:
     """[3, K, C, H, W] uint8 -> one picture, uint8 [height, width] or with colours: a row for each of the three."""
-    images = bars(images) if images.shape[2:4] == (1, 1) else images
+    images = bars(images) if is_table(images.shape[2:]) else images
     rows, count, channels, height, width = images.shape
     sheet = np.full((rows * (height + GAP) - GAP, count * (width + GAP) - GAP, channels), 128, np.uint8)
     for i in range(rows):

@@ -17,7 +17,7 @@ from explorer import atlas, data
 from explorer.jobs import Jobs, LabRun, Refused
 from explorer.labs import orders
 from explorer.labs.result import RESULT
-from explorer.training_routes import ASKED_BY_SCRIPT, KEPT, problem
+from explorer.training_routes import ASKED_BY_SCRIPT, KEPT, bounded_body, problem
 from explorer.visitors import visitor_of
 
 FILE = re.compile(rf"({RESULT}\.json|{RESULT}\.safetensors|step-\d{{5}}\.safetensors)")
@@ -35,7 +35,7 @@ def routes(prefix: str, jobs: Jobs) -> list[Route]:
         visitor, lab = visitor_of(request.cookies), request.path_params["lab"]
         if not visitor:
             return problem(NO_COOKIE, 403)
-        given = await file_of(request)
+        given = await bounded_body(request, most=orders.MAX_GIVEN_BYTES)
         if given is None:
             return problem(f"A file may have at most {orders.MAX_GIVEN_BYTES // 10**6} MB: send a part of it.", 413)
         try:
@@ -72,16 +72,6 @@ def routes(prefix: str, jobs: Jobs) -> list[Route]:
         Route(f"{prefix}/labs/runs/{{id:str}}/{{name:str}}", file),
         Route(f"{prefix}/images/{{name:str}}", images),
     ]
-
-
-async def file_of(request: Request) -> bytes | None:
-    """The body; None if it is too large, and then it was not read to its end."""
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > orders.MAX_GIVEN_BYTES:
-            return None
-    return bytes(content)
 
 
 def settings_of(request: Request) -> dict[str, object]:

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from explorer.sandbox import ONE_THREAD
 from explorer.scoreboard import COUNT, Figure
 
 AT_ONCE = max(1, os.cpu_count() or 1)
@@ -26,8 +27,6 @@ UNASKED_S = 30.0
 LONGEST_S = 900.0
 JUDGE = "training a judge"  # as the command calls it on stderr, with a share
 SHARE = re.compile(rf"{JUDGE}: +(\d+)%")
-# Two models side by side on one thread each are done in a third of the time that they take on two threads each.
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass
@@ -168,5 +167,6 @@ def start_process(folder: Path, dataset: Path | None) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parent.parent,
+        # Two models side by side on one thread each are done in a third of the time they take on two threads each.
         env={**os.environ, **ONE_THREAD},
     )

@@ -13,7 +13,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from explorer import atlas, catalogue, checkpoints, data, modules, onefile
+from explorer import catalogue, checkpoints, data, modules, onefile
 
 if TYPE_CHECKING:
     from explorer.loaded import Model
@@ -82,10 +82,7 @@ def show(left: str | Path, right: str | Path, *, height: int | None, query: str)
         raise ValueError(f"height must be at least {LOWEST} pixels or None, got {height}")
     names, titles = (str(left), str(right)), data.titles()
     folders = [checkpoints.find(name) for name in names]
-    cards = [checkpoints.read_card(folder) for folder in folders]
-    drawn = [catalogue.read_entry(folder) for folder in folders if (folder / atlas.MANIFEST).exists()]
-    # Before maps are drawn, which takes a minute.
-    onefile.check_pair(cards[0], cards[1], {*titles, *onefile.brought(*drawn)})
+    onefile.check_names(names, titles)
     with tempfile.TemporaryDirectory() as scratch:
         entries = [onefile.find(name, scratch=Path(scratch) / str(side)) for side, name in enumerate(names)]
         shown, parts = onefile.contents(

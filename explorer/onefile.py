@@ -11,7 +11,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,15 @@ def check_pair(left: checkpoints.Card, right: checkpoints.Card, known: Collectio
     ):
         if one != other:
             raise NoPair(f"Both models must have one {what}, but {left.name} has {one} and {right.name} has {other}")
+
+
+def check_names(names: Sequence[str], titles: Titles) -> list[checkpoints.Card]:
+    """The cards of two models, by name or folder. Raises as check_pair does, before find draws maps for a minute."""
+    folders = [checkpoints.find(name) for name in names]
+    left, right = (checkpoints.read_card(folder) for folder in folders)
+    drawn = [catalogue.read_entry(folder) for folder in folders if (folder / atlas.MANIFEST).exists()]
+    check_pair(left, right, {*titles, *brought(*drawn)})
+    return [left, right]
 
 
 def check_live(*entries: Entry) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 TOLD_EVERY_S = 0.2
 NICE = 5  # the server and the pages it serves come first
+WAIT_S = 0.5
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 PROJECT = Path(__file__).parents[1]
 Tell = Callable[[str, int, int], None]
@@ -103,6 +104,17 @@ def follow(
                 process.kill()
     finally:
         timer.cancel()
+
+
+@contextlib.contextmanager
+def turn(room: threading.Semaphore, waiting: str, tell: Tell) -> Iterator[None]:
+    """A place in room, for as long as this lasts; until there is one, waiting is told."""
+    while not room.acquire(timeout=WAIT_S):
+        tell(waiting, 0, 0)
+    try:
+        yield
+    finally:
+        room.release()
 
 
 def hear(lines: Iterable[str], tell: Tell) -> dict[str, Any] | None:

@@ -87,10 +87,8 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
             content = await asyncio.to_thread(make, left, right)
         except ValueError as error:
             return PlainTextResponse(f"{catalogue.public(str(error), models.root)}.", status_code=400)
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{left.card.name}-and-{right.card.name}")
-        headers = {"Content-Disposition": f'attachment; filename="{name}.html"', "Cache-Control": "no-store"}
         # Not as a page: it is for the disk, and this server's pages get scripts and cookies of their own.
-        return Response(content, media_type="application/octet-stream", headers=headers)
+        return attachment(content, f"{left.card.name}-and-{right.card.name}.html", kind="application/octet-stream")
 
     async def codes(request: Request) -> Response:
         """The codes of a model's held-out images as Parquet."""
@@ -103,9 +101,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
             content = await asyncio.to_thread(export.codes_parquet, entry.parts["codes"].path.parent, classes)
         except DamagedFile as error:
             return PlainTextResponse(f"{catalogue.public(str(error), models.root)}.", status_code=500)
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", entry.card.name)
-        headers = {"Content-Disposition": f'attachment; filename="{name}-codes.parquet"', "Cache-Control": "no-store"}
-        return Response(content, media_type="application/vnd.apache.parquet", headers=headers)
+        return attachment(content, f"{entry.card.name}-codes.parquet", kind="application/vnd.apache.parquet")
 
     async def health(request: Request) -> Response:
         """Whether the server answers, and how many atlas files it knows."""
@@ -121,6 +117,13 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         *lab_routes.routes(prefix, jobs.here()),
         *decode_routes.routes(prefix, visitors.shelf(), serving.here()),
     ]
+
+
+def attachment(content: bytes, name: str, *, kind: str) -> Response:
+    """A file for the disk. What its name has beside plain letters becomes dashes."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+    headers = {"Content-Disposition": f'attachment; filename="{plain}"', "Cache-Control": "no-store"}
+    return Response(content, media_type=kind, headers=headers)
 
 
 class PageHeaders:

@@ -97,6 +97,11 @@ def check_architecture(*, image_shape: ImageShape, latent_dim: int, arch: str, h
         )
 
 
+def is_table(shape: tuple[int, ...]) -> bool:
+    """Whether items of the shape [C, H, W] are rows of a table."""
+    return shape[:2] == (1, 1)
+
+
 def check_size(parameters: int) -> None:
     if parameters > MAX_PARAMETERS:
         raise ValueError(f"A model may have at most {MAX_PARAMETERS:,} weights, this one has {parameters:,}")

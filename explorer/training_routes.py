@@ -177,16 +177,21 @@ async def packed(folders: list[Path], target: Path, name: str) -> Response:
 
 async def body_of(request: Request) -> dict[str, object]:
     """A small JSON object; {} for anything else."""
-    content = b""
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > MAX_BODY:
-            return {}
     try:
-        value = json.loads(content or b"{}")
+        value = json.loads(await bounded_body(request, most=MAX_BODY) or b"{}")
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+async def bounded_body(request: Request, *, most: int) -> bytes | None:
+    """The request's body; None for one that is too long, of which the rest is not read."""
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > most:
+            return None
+    return bytes(content)
 
 
 async def stream(jobs: Jobs, job: Job, start: int) -> AsyncIterator[str]:

@@ -15,6 +15,7 @@ import torch
 from explorer import atlas, classifier, data, own_judge, statistics
 from explorer.classifier import Classifier, Judgement, Watch
 from explorer.data import Dataset
+from explorer.settings import is_table
 from explorer.statistics import CannotMeasure, Neighbours
 
 NEIGHBOURS = 5
@@ -96,7 +97,7 @@ class World:
 
     @property
     def is_table(self) -> bool:
-        return self.images.shape[1:3] == (1, 1)
+        return is_table(self.images.shape[1:])
 
     @property
     def classes(self) -> np.ndarray:

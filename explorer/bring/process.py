@@ -13,7 +13,6 @@ from explorer.bring.limits import AT_ONCE, MEMORY_BYTES, READING_S
 from explorer.bring.report import Choices, Report
 
 REPORT = "report.json"
-WAIT_S = 0.5
 room = threading.Semaphore(AT_ONCE)
 
 
@@ -31,13 +30,9 @@ def read(
     for what cannot be read.
     """
     order = {"given": [{"path": str(path), "name": name} for path, name in given], "folder": str(folder)}
-    while not room.acquire(timeout=WAIT_S):
-        tell("Waiting until others' files are read", 0, 0)
-    try:
-        whole = {**order, "choices": asdict(choices)}
+    whole = {**order, "choices": asdict(choices)}
+    with sandbox.turn(room, "Waiting until others' files are read", tell):
         done = sandbox.follow("explorer.bring", whole, tell=tell, longest_s=longest_s)
-    finally:
-        room.release()
     if done is None:
         raise ValueError(
             f"Reading it takes more than one may take here, {MEMORY_BYTES / 1e9:g} GB of memory and {READING_S} "

@@ -188,7 +188,7 @@ def measure(x: np.ndarray, mu: np.ndarray, logvar: np.ndarray | None, decoder: D
         return {"test_recon": plain, "test_recon_sampled": plain, "test_kl": 0.0}
     noise = np.random.default_rng(SEED).standard_normal(mu.shape)
     sampled = decoder((mu + np.exp(logvar / 2) * noise).astype(np.float32))
-    kl = 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1).mean()
+    kl = atlas.kl_per_dim(mu, {"logvar": logvar}).sum()
     return {"test_recon": plain, "test_recon_sampled": recon(x, sampled), "test_kl": float(kl)}
 
 

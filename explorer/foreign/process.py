@@ -10,7 +10,6 @@ from explorer import sandbox
 from explorer.foreign.bringing import Order
 from explorer.foreign.limits import AT_ONCE, BRINGING_S, MEMORY_BYTES
 
-WAIT_S = 0.5
 room = threading.Semaphore(AT_ONCE)
 
 
@@ -19,13 +18,9 @@ def bring(order: Order, *, tell: sandbox.Tell, longest_s: float = BRINGING_S) ->
 
     Raises ValueError, in one sentence, for what cannot be brought.
     """
-    while not room.acquire(timeout=WAIT_S):
-        tell("Waiting until others' models are read", 0, 0)
-    try:
-        told = {"do": "bring", **asdict(order)}
+    told = {"do": "bring", **asdict(order)}
+    with sandbox.turn(room, "Waiting until others' models are read", tell):
         done = sandbox.follow("explorer.foreign", told, tell=tell, longest_s=longest_s, cwd=Path(order.folder))
-    finally:
-        room.release()
     if done is None:
         raise ValueError(
             f"The model takes more than one may take here, {MEMORY_BYTES / 1e9:g} GB of memory and "

@@ -13,9 +13,9 @@ import streamlit as st
 from explorer import atlas, catalogue, checkpoints, described, figures, frontier, measurings, scoreboard, visitors
 from explorer.files import DamagedFile
 from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, MEASURES, Figure, Scoreboard
+from explorer.settings import is_table
 
 if TYPE_CHECKING:
-    import numpy as np
     import plotly.graph_objects as go
 
 SIDES = ("left", "right")
@@ -161,17 +161,17 @@ def show_examples(shown: Shown, name: str, pair: list[Figure | None]) -> None:
                 st.warning(f"{catalogue.public(str(error), folder.parent)}.")
                 continue
             if found:
-                bars = " Each is a row of the table, with a bar for each value." if is_table(found.images) else ""
+                bars = (
+                    " Each is a row of the table, with a bar for each value."
+                    if is_table(found.images.shape[2:])
+                    else ""
+                )
                 st.caption(f"{found.text}.{bars}")
                 st.image(figures.contact_sheet(found.images), width="stretch")
     there = [three for three in zip(pair, shown.heads, shown.kinds) if three[0] and three[0].spread]
     if there:
         st.caption(UNITS[name])
         st.plotly_chart(figures.spread(*zip(*there)), width=600, config=STILL)
-
-
-def is_table(images: np.ndarray) -> bool:
-    return images.shape[2:4] == (1, 1)
 
 
 def for_each(action: Callable[[Path], object], folders: list[Path]) -> None:
@@ -411,7 +411,7 @@ else:
         offer(missing, datasets)
     else:
         boards, kinds = [board for board in found if board], [entry.card.model for entry in entries]
-        if any(entry.card.image_shape[:2] == (1, 1) for entry in entries):
+        if any(is_table(entry.card.image_shape) for entry in entries):
             st.caption("Of a table: where it says image, read row; where it says pixel, read value.")
         show(Shown(boards, list(folders), unlike(names), kinds))
 show_frontier()

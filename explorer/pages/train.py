@@ -12,7 +12,7 @@ import streamlit as st
 
 from explorer import data, described, jobs, own_data, visitors
 from explorer.files import DamagedFile
-from explorer.settings import ImageShape, Settings, check_architecture, count_parameters, parse_hidden
+from explorer.settings import ImageShape, Settings, check_architecture, count_parameters, is_table, parse_hidden
 from explorer.stage import live
 
 BETAS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 4.0, 10.0, 20.0, 50.0, 100.0)
@@ -66,10 +66,6 @@ class Source:
     n: int
     full: bool = False
     folder: Path | None = None
-
-    @property
-    def is_table(self) -> bool:
-        return self.image_shape[:2] == (1, 1)
 
 
 def choose_preset(values: dict[str, object]) -> None:
@@ -158,7 +154,7 @@ def weights_of(chosen: Settings, source: Source) -> tuple[int, int]:
 
 def check(chosen: Settings, source: Source) -> None:
     """Raise ValueError, in a sentence, if the pair cannot be trained here."""
-    if source.is_table and chosen.arch == "conv":
+    if is_table(source.image_shape) and chosen.arch == "conv":
         raise ValueError("The rows of a table are no pictures, so conv has no neighbours to look at: choose mlp")
     _, vae = weights_of(chosen, source)
     if vae > MAX_WEIGHTS:
@@ -182,7 +178,11 @@ def about_source(source: Source) -> str:
         about = own_data.read_about(source.folder)
     except DamagedFile as error:
         raise ValueError("This data set cannot be read any more: bring it again") from error
-    scaled = "Each feature is scaled: its lowest value is 0, its highest 1, in 256 steps." if source.is_table else ""
+    scaled = (
+        "Each feature is scaled: its lowest value is 0, its highest 1, in 256 steps."
+        if is_table(source.image_shape)
+        else ""
+    )
     single = "All are of one class, so the maps have one colour." if len(about["classes"]) == 1 else ""
     few = f"{source.n} to train on are very few: the models will know them by heart." if source.n < FEW else ""
     return " ".join(filter(None, (scaled, single, few)))

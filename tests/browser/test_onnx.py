@@ -27,8 +27,10 @@ def bring(page: Page, name: str, decoder: Path, encoder: Path | None = None) -> 
     for title, path in (("Decoder (.onnx)", decoder), ("Encoder (.onnx), if you have one", encoder)):
         if path:
             group = page.get_by_test_id("stFileUploader").filter(has_text=title)
+            # While the page is made anew, Streamlit may lose a file that is given at that very moment.
+            expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
             group.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(path)
-            expect(group.get_by_text(path.name)).to_be_visible()
+            expect(group.get_by_role("button", name=f"Remove {path.name}")).to_be_visible(timeout=PATIENCE_MS)
     page.get_by_role("combobox", name="It is", exact=True).click()
     page.get_by_role("option", name="a variational autoencoder (VAE)").click()
     page.get_by_role("textbox", name="Name").fill(name)

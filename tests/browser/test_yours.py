@@ -177,6 +177,11 @@ def test_scaling_averages_areas_and_keeps_the_aspect(page: Page, app: str, heigh
     assert np.abs(found - expected).max() < 1e-12
 
 
+def file_name(value: object) -> str:
+    """The plain one among a test's values, to call the test by."""
+    return value if isinstance(value, str) and value.count(".") == 1 and len(value) < 12 else ""
+
+
 def ink() -> Image.Image:
     """Dark strokes on light paper, away from the middle."""
     image = Image.new("L", (90, 110), 238)
@@ -467,7 +472,7 @@ def test_however_the_camera_was_held_the_picture_is_the_same(page: Page, form: s
         ("film.webp", animated("WEBP"), "It is animated: the first frame is used."),
         ("not-a.png", encoded(ink(), "JPEG"), "It is called .png but is a JPEG"),
     ],
-    ids=lambda value: value if isinstance(value, str) and value.count(".") == 1 and len(value) < 12 else "",
+    ids=file_name,
 )
 def test_an_unusual_picture_is_read_and_what_was_done_to_it_is_said(
     page: Page, name: str, content: bytes, note: str
@@ -528,7 +533,7 @@ SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><script>document.title='taken'</
         ("scan.tiff", encoded(ink(), "TIFF"), "“scan.tiff” is a TIFF, which is not read here."),
         ("old.bmp", encoded(ink(), "BMP"), "“old.bmp” is a BMP, which is not read here."),
     ],
-    ids=lambda value: value if isinstance(value, str) and value.count(".") == 1 and len(value) < 12 else "",
+    ids=file_name,
 )
 def test_what_cannot_be_read_is_told_in_a_sentence_and_nothing_is_lost(
     page: Page, name: str, content: bytes, sentence: str
