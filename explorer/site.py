@@ -118,7 +118,7 @@ def contents(models: Catalogue, titles: Titles) -> Iterator[tuple[str, bytes]]:
     yield styles_path, styles
     names = set()
     for page in PAGES:
-        needed = sorted(modules.bare(page.entry))
+        needed = sorted({**modules.bare(page.entry), **modules.bare("page.js")})  # those that its script imports
         names.update(needed)
         given = lessons if page.entry == "learn.js" else shown
         yield page.file, page_text(page, given, needed=needed, styles=styles_path).encode()
@@ -131,8 +131,9 @@ def contents(models: Catalogue, titles: Titles) -> Iterator[tuple[str, bytes]]:
 def parts_of(models: Catalogue) -> dict[str, Part]:
     """By hash, what the pages may fetch."""
     atlases = [part for entry in (*models.entries, *models.dial) for part in entry.parts.values()]
-    others = [*(judge.part for judge in models.judges.values()), *models.lessons.values()]
-    return {part.sha256: part for part in (*atlases, *others)}
+    used = {entry.card.dataset for entry in models.entries}
+    judges = [judge.part for dataset, judge in models.judges.items() if dataset in used]
+    return {part.sha256: part for part in (*atlases, *judges, *models.lessons.values())}
 
 
 def page_text(page: Page, given: dict[str, Any], *, needed: list[str], styles: str) -> str:
