@@ -7,6 +7,7 @@ that hold their hashes; the pages, from site.html, name them by relative address
 from __future__ import annotations
 
 import functools
+import gzip
 import html
 import json
 import tempfile
@@ -110,7 +111,19 @@ def put_in_place(new: Path, out: Path, *, aside: Path) -> None:
 
 
 def contents(models: Catalogue, titles: Titles) -> Iterator[tuple[str, bytes]]:
-    """Each file of the site but its list, by its path. Raises DamagedFile at a part that is not sound."""
+    """Each file of the site but its list, by its path. Raises DamagedFile at a part that is not sound.
+
+    Beside each text lies the same gzipped, for servers that would otherwise pack it for every visitor anew.
+    """
+    for path, content in texts(models, titles):
+        yield path, content
+        yield f"{path}.gz", gzip.compress(content, mtime=0)
+    for name, part in sorted(parts_of(models).items()):
+        yield f"atlas/{name}", onefile.content_of(part)[1]
+
+
+def texts(models: Catalogue, titles: Titles) -> Iterator[tuple[str, bytes]]:
+    """The styles, the pages, and the modules that they need."""
     shown = {**catalogue.for_browser(models, titles), "alone": True}
     lessons = {**scenes.for_browser(models), "catalogue": shown}
     styles = (modules.FOLDER / "stage.css").read_bytes()
@@ -124,8 +137,6 @@ def contents(models: Catalogue, titles: Titles) -> Iterator[tuple[str, bytes]]:
         yield page.file, page_text(page, given, needed=needed, styles=styles_path).encode()
     for name in sorted(names):
         yield f"{modules.address()}/{name}", (modules.FOLDER / name).read_bytes()
-    for name, part in sorted(parts_of(models).items()):
-        yield f"atlas/{name}", onefile.content_of(part)[1]
 
 
 def parts_of(models: Catalogue) -> dict[str, Part]:

@@ -11,7 +11,7 @@ import pytest
 from launch import serve
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from explorer import cli
+from explorer import checkpoints, cli
 from explorer.scenes import SCENES
 from tests import claims
 from tests.browser.conftest import OpenPage
@@ -65,8 +65,10 @@ def test_both_maps_answer_for_every_pair_and_a_lesson_computes_its_answer(
         ("Data", "Fashion-MNIST", "fashion-mnist", 16),
     ):
         choose(page, switch, option)
-        expect(page.get_by_role("radio", name=option, exact=True)).to_have_attribute("aria-checked", "true")
-        page.wait_for_function(f"() => document.querySelector('.panel.ae select').value === '{data}-ae-{d}'")
+        for kind in ("ae", "vae"):
+            recon = checkpoints.read_card(checkpoints.PRETRAINED / f"{data}-{kind}-{d}").test_recon
+            expect(page.locator(f".panel.{kind} > header")).to_contain_text(f"reconstruction {recon:.1f} nats")
+            expect(latent_map(page, kind.upper())).to_be_visible()
         move(page, "VAE", 0.6, 0.4)
         check_decoded(page, data, d)
 
@@ -102,11 +104,12 @@ def test_both_maps_answer_for_every_pair_and_a_lesson_computes_its_answer(
 
 
 def test_a_link_of_the_app_shows_the_same_on_the_site(open_page: OpenPage, app: str, address: str) -> None:
-    query = "?data=fashion-mnist&d=16&view=pca&z=" + ",".join(f"{i / 4}" for i in range(16))
+    query = "?embed=true&data=fashion-mnist&d=16&view=pca&z=" + ",".join(f"{i / 4}" for i in range(16))
     shown = []
     for where in (app, address):
         page = open_page(query, address=where, color_scheme="dark", viewport={"width": 360, "height": 740})
         shown.append((code(page, "VAE", 16).tobytes(), pixels(page, "VAE decoded image").tobytes()))
+        assert page.get_by_role("navigation", name="Pages").count() == 0, "a frame has no menu"
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         assert latent_map(page, "VAE").evaluate("map => map.closest('.stage').dataset.theme") == "dark"
     assert shown[0] == shown[1]
