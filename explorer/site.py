@@ -1,7 +1,7 @@
 """The pages that need no server of ours, as a folder of files that any web host or CDN carries.
 
-It holds the modules and the parts of the atlases as the app serves them, under names
-that hold their hashes; the pages, from site.html, name them by relative addresses, so that it works under any path.
+It holds the modules and the parts of the atlases as the app serves them, under names that hold their hashes. The pages,
+made from site.html, name them by relative addresses, so that the folder works under any path.
 """
 
 from __future__ import annotations
