@@ -12,9 +12,9 @@ app = st.App(
     routes=server.routes(base_path, models),
     lifespan=server.lifespan,
     middleware=[
-        Middleware(visitors.Visitors, present=visitors.data_shelf().present),
-        Middleware(server.PageHeaders, base_path=base_path, models=models),
-        Middleware(server.KnownBase, base_path=base_path),
         Middleware(server.PackedFrontend, base_path=base_path),
+        Middleware(visitors.Visitors, present=visitors.data_shelf().present),
+        Middleware(server.PageHeaders),
+        Middleware(server.PageHead, base_path=base_path, models=models),
     ],
 )

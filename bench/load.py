@@ -94,7 +94,9 @@ async def crowd(
         yield there, times
 
 
-async def work(people: list[Person], act: Act, troubles: Troubles, *, every_s: float, last_s: float) -> dict[str, list[float]]:
+async def work(
+    people: list[Person], act: Act, troubles: Troubles, *, every_s: float, last_s: float
+) -> dict[str, list[float]]:
     """Each person acts every so many seconds, out of step with the others. By what they did, how long it took."""
     found: dict[str, list[float]] = {}
     end = time.perf_counter() + last_s
@@ -197,8 +199,16 @@ def table(ours: Found, peer: Found, people: int) -> list[Row]:
         *times(f"{people} arriving, page", ours.pages, peer.pages),
         Row(f"{people} arriving, all files, p95", p(ours.whole, 95) * 1000, "ms", None, p(peer.whole, 95) * 1000),
         *times(f"{people} arriving again, page", ours.again, peer.again),
-        Row(f"{people} at work, rerun, median", p(ours.all_reruns, 50) * 1000, "ms", None, p(peer.all_reruns, 50) * 1000),
-        Row(f"{people} at work, rerun, p95", p(ours.all_reruns, 95) * 1000, "ms", RERUN_MS, p(peer.all_reruns, 95) * 1000),
+        Row(
+            f"{people} at work, rerun, median", p(ours.all_reruns, 50) * 1000, "ms", None, p(peer.all_reruns, 50) * 1000
+        ),
+        Row(
+            f"{people} at work, rerun, p95",
+            p(ours.all_reruns, 95) * 1000,
+            "ms",
+            RERUN_MS,
+            p(peer.all_reruns, 95) * 1000,
+        ),
         *by_kind,
         Row("memory a session", ours.session_mb, "MB", SESSION_MB, peer.session_mb),
         Row(f"rise, second half of {ours.sessions:,} sessions", ours.rise_mb, "MB", RISE_MB, peer.rise_mb),

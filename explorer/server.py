@@ -35,10 +35,12 @@ from explorer import (
 )
 from explorer.atlas import MAX_PART_BYTES
 from explorer.catalogue import Catalogue, Entry
-from explorer.files import DamagedFile, read_checked
+from explorer.files import DamagedFile, Once
 from explorer.foreign import serving
 
 FOREVER = "public, max-age=31536000, immutable"
+MOST_SHARED_BYTES = 64_000_000  # all that ships is 44 MB
+MOST_PACKED = 1000  # Streamlit's frontend has some 400 scripts
 
 
 def routes(base_path: str, models: Catalogue) -> list[Route]:
@@ -48,6 +50,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
     labs = [table.part for table in models.labs.values()]
     others = (*(judge.part for judge in models.judges.values()), *models.lessons.values(), *labs)
     parts.update({part.sha256: part for part in others})
+    shared = Once(most_bytes=MOST_SHARED_BYTES)
 
     async def part_by_hash(request: Request) -> Response:
         """One part of an atlas or a classifier, as it lies on the disk. The name is its hash, so it never changes."""
@@ -56,7 +59,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
             return PlainTextResponse("There is no atlas file of that name.", status_code=404)
         try:
             content = await asyncio.to_thread(
-                read_checked, part.path, expected_sha256=part.sha256, max_bytes=MAX_PART_BYTES
+                shared.read, part.path, expected_sha256=part.sha256, max_bytes=MAX_PART_BYTES
             )
         except DamagedFile as error:
             return PlainTextResponse(f"{catalogue.public(str(error), models.root)}.", status_code=500)
@@ -127,18 +130,10 @@ def attachment(content: bytes, name: str, *, kind: str) -> Response:
 
 
 class PageHeaders:
-    """Adds to every answer: no sniffing of types, no address of ours told to other sites. To pages: what to fetch next.
+    """Adds to every answer: no sniffing of types, no address of ours told to other sites."""
 
-    The stage's modules import one another three deep, and which atlases are wanted is known once they run; named in the
-    page's header, modules and atlases come while Streamlit starts.
-    """
-
-    def __init__(self, app: ASGIApp, *, base_path: str, models: Catalogue) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.prefix = prefix_of(base_path)
-        self.entries, self.dial = models.entries, models.dial
-        kept = [f"{modules.address()}/{name}" for name in modules.names() if name != modules.ENTRY]
-        self.modules = [f"<{self.prefix}/{path}>; rel=modulepreload" for path in (modules.ENTRY_ADDRESS, *kept)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
@@ -146,41 +141,37 @@ class PageHeaders:
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "same-origin"
-                if headers.get("content-type", "").startswith("text/html"):
-                    explores = scope["path"].rstrip("/") == self.prefix
-                    atlases = self.atlases(scope["query_string"]) if explores else []
-                    headers["Link"] = ", ".join([*self.modules, *atlases])
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
-    def atlases(self, query_string: bytes) -> list[str]:
-        """The parts that the stage will fetch first for the models an address asks for."""
-        if not self.entries:
-            return []
-        query, first = parse_qs(query_string.decode("ascii", "replace")), self.entries[0].card
-        wanted = (query.get("data", [first.dataset])[0], query.get("d", [str(first.latent_dim)])[0])
-        turned = [entry for entry in self.dial if [entry.card.name] in (query.get("left"), query.get("right"))]
-        usual = [entry for entry in self.entries if (entry.card.dataset, str(entry.card.latent_dim)) == wanted]
-        parts = {entry.parts[name].sha256 for entry in turned or usual for name in ("codes", "decoder", "images")}
-        return [f"<{self.prefix}/atlas/{part}>; rel=preload; as=fetch; crossorigin" for part in sorted(parts)]
 
+class PageHead:
+    """Writes into the head of each page where its server is, and what to fetch next.
 
-class KnownBase:
-    """Tells Streamlit's frontend where its server is, in each page.
+    Streamlit's frontend would look for the server: under the page's own path first, which is 404 for all pages but the
+    first, and browsers put that into their list of errors. The browser works it out, since a proxy may have put more
+    before the base path: the last part of the address is the page's, but where the base path itself is the end.
 
-    It would look for it: under the page's own path first, which is 404 for all pages but the first, and browsers put
-    that into their list of errors. The browser works it out, since a proxy may have put more before the base path: the
-    last part of the address is the page's, but where the base path itself is the end.
+    The stage's modules import one another three deep, and which atlases are wanted is known once they run; named in the
+    page, its own modules and atlases come while Streamlit starts. They are not named in a header: proxies have bounds
+    for those, nginx 4 KB unless told otherwise.
     """
 
-    def __init__(self, app: ASGIApp, *, base_path: str) -> None:
+    def __init__(self, app: ASGIApp, *, base_path: str, models: Catalogue) -> None:
         self.app = app
-        base = json.dumps(prefix_of(base_path)).replace("<", "\\u003c")
+        self.prefix = prefix_of(base_path)
+        self.entries, self.dial = models.entries, models.dial
+        base = json.dumps(self.prefix).replace("<", "\\u003c")
         self.script = (
             f"<script>{{const base={base},path=location.pathname;window.__streamlit={{BACKEND_BASE_URL:location.origin+"
             'String(base&&path.endsWith(base)?path:path.replace(/[^/]*$/,""))}}</script>'
-        ).encode()
+        )
+        addresses = [f"{modules.ENTRY_FOLDER}/{modules.ENTRY}"]
+        self.modules = {
+            page: [*addresses, *(f"{modules.address()}/{name}" for name in modules.texts(entry))]
+            for page, entry in modules.PAGES.items()
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asks_for_page = scope["type"] == "http" and scope["method"] == "GET"
@@ -190,22 +181,45 @@ class KnownBase:
         plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
         status, headers, body = await collect(self.app, {**scope, "headers": plain}, receive)
         if headers.get("content-type", "").startswith("text/html"):
-            body = body.replace(b"<head>", b"<head>" + self.script, 1)
+            page = scope["path"].removeprefix(self.prefix).strip("/")
+            body = body.replace(b"<head>", f"<head>{self.script}{self.links(page, scope['query_string'])}".encode(), 1)
             headers["Content-Length"] = str(len(body))
         answer = Response(body, status)
         answer.raw_headers = headers.raw
         await answer(scope, receive, send)
 
+    def links(self, page: str, query_string: bytes) -> str:
+        """What a page is to fetch, relative to it: its modules and, on the first one, the atlases it starts with."""
+        wanted = [f'<link rel="modulepreload" href="./{path}">' for path in self.modules.get(page, [])]
+        atlases = [] if page else self.atlases(query_string)
+        return "".join(
+            [*wanted, *(f'<link rel="preload" as="fetch" crossorigin href="./atlas/{part}">' for part in atlases)]
+        )
+
+    def atlases(self, query_string: bytes) -> list[str]:
+        """The hashes of the parts that the stage will fetch first for the models an address asks for."""
+        if not self.entries:
+            return []
+        query, first = parse_qs(query_string.decode("ascii", "replace")), self.entries[0].card
+        wanted = (query.get("data", [first.dataset])[0], query.get("d", [str(first.latent_dim)])[0])
+        turned = [entry for entry in self.dial if [entry.card.name] in (query.get("left"), query.get("right"))]
+        usual = [entry for entry in self.entries if (entry.card.dataset, str(entry.card.latent_dim)) == wanted]
+        return sorted(
+            {entry.parts[name].sha256 for entry in turned or usual for name in ("codes", "decoder", "images")}
+        )
+
 
 class PackedFrontend:
-    """Sends scripts and styles gzipped, each compressed once: Streamlit's own are 0.9 MB then in place of 2.9 MB.
+    """Sends scripts and styles gzipped, each read and compressed once: Streamlit's own are 0.9 MB then, not 2.9 MB.
 
-    Streamlit leaves that to a proxy, so as not to compress for every visitor anew.
+    Streamlit leaves that to a proxy, so as not to compress for every visitor anew. As the outermost layer it answers
+    most of what a first visit asks for without asking the others.
     """
 
     def __init__(self, app: ASGIApp, *, base_path: str) -> None:
         self.app = app
-        self.folders = tuple(f"{prefix_of(base_path)}/{folder}/" for folder in ("static", modules.address()))
+        folders = ("static", modules.address(), modules.ENTRY_FOLDER)
+        self.folders = tuple(f"{prefix_of(base_path)}/{folder}/" for folder in folders)
         self.packed: dict[str, Response] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -222,7 +236,11 @@ class PackedFrontend:
             headers["Content-Length"] = str(len(content))
             headers["Content-Encoding"] = "gzip"
             headers.add_vary_header("Accept-Encoding")
-            self.packed[path] = Response(content, headers=headers)
+            answer = Response(content, headers=headers)
+            if len(self.packed) < MOST_PACKED:  # a path can be written in many ways
+                self.packed[path] = answer
+            await answer(scope, receive, send)
+            return
         await self.packed[path](scope, receive, send)
 
     def concerns(self, scope: Scope) -> bool:
