@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 SIDES = ("left", "right")
 GROUPS = ("Completeness", "Continuity", "Prior mismatch", "Price")
 STILL = {"displayModeBar": False}
+MOST_DRAWN = 300  # charts of what ships, some 10 KB each
 PARQUET = "application/vnd.apache.parquet"
 UNITS = {
     "recon": "How the images' errors are spread, in nats.",
@@ -174,6 +176,20 @@ def show_examples(shown: Shown, name: str, pair: list[Figure | None]) -> None:
         st.plotly_chart(figures.spread(*zip(*there)), width=600, config=STILL)
 
 
+@st.cache_resource(max_entries=MOST_DRAWN, show_spinner=False)
+def drawn_once(key: str, _draw: Callable[[], go.Figure]) -> go.Figure:
+    """A chart of what ships, drawn once a process and shared: to draw one costs ten times what it costs to send it."""
+    return _draw()
+
+
+def drawn(shown: Shown, what: str, draw: Callable[[], go.Figure]) -> go.Figure:
+    """A chart of two models, what: its name. Those of one's own models are kept nowhere."""
+    shipped = catalogue.shipped().root
+    if any(folder.parent != shipped for folder in shown.folders):
+        return draw()
+    return drawn_once(json.dumps([what, shown.heads, [board.about for board in shown.boards]], sort_keys=True), draw)
+
+
 def for_each(action: Callable[[Path], object], folders: list[Path]) -> None:
     for folder in folders:
         action(folder)
@@ -305,22 +321,24 @@ def show_distributions(shown: Shown) -> None:
         return
     with st.container(horizontal=True):
         for measure in measures:
-            chart = figures.by_distribution(shown.boards, shown.heads, shown.kinds, measure)
-            st.plotly_chart(chart, width=172, config=STILL, key=f"from each {measure}")
+            draw = functools.partial(figures.by_distribution, shown.boards, shown.heads, shown.kinds, measure)
+            st.plotly_chart(drawn(shown, measure, draw), width=172, config=STILL, key=f"from each {measure}")
     st.caption(figures.legend(shown.heads))
 
 
 def show_kl(shown: Shown) -> None:
     """KL of each dimension, of the VAEs."""
-    per_dim = {
-        head: atlas.read_part(folder, "codes")["kl_per_dim"].tolist()
-        for head, folder, kind in zip(shown.heads, shown.folders, shown.kinds)
-        if kind == "vae"
-    }
-    if per_dim:
+    vaes = {head: folder for head, folder, kind in zip(shown.heads, shown.folders, shown.kinds) if kind == "vae"}
+
+    def draw() -> go.Figure:
+        parts = {head: atlas.read_part(folder, "codes") for head, folder in vaes.items()}
+        return figures.kl_per_dim({head: codes["kl_per_dim"].tolist() for head, codes in parts.items()})
+
+    if vaes:
         st.caption("KL of each dimension in nats (a nat is 1.44 bits): one near 0 says nothing of the image.")
-        bars = sum(map(len, per_dim.values()))
-        st.plotly_chart(figures.kl_per_dim(per_dim), width=min(1200, 120 + 60 * bars), config=STILL)
+        chart = drawn(shown, "kl of each dimension", draw)
+        bars = sum(len(trace.x) for trace in chart.data)
+        st.plotly_chart(chart, width=min(1200, 120 + 60 * bars), config=STILL)
 
 
 def show_frontier() -> None:
@@ -344,7 +362,8 @@ def show_frontier() -> None:
     left, right = st.columns(2)
     with left:
         st.markdown("**Rate against distortion**")
-        visit(clickable(figures.rate_distortion(found), "rate against distortion"))
+        chart = drawn_once(f"rate against distortion {settings}", lambda: figures.rate_distortion(found))
+        visit(clickable(chart, "rate against distortion"))
     with right:
         what = st.selectbox(
             "Against beta",
@@ -354,7 +373,8 @@ def show_frontier() -> None:
             key="against",
             bind="query-params",
         )
-        visit(clickable(figures.against_beta(found, what, names[what]), "against beta"))
+        chart = drawn_once(f"{what} against beta {settings}", lambda: figures.against_beta(found, what, names[what]))
+        visit(clickable(chart, "against beta"))
     st.download_button(
         "Both figures (HTML, 4.9 MB)",
         lambda: figures.frontier_page(found, what, names[what], about),
