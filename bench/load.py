@@ -28,23 +28,21 @@ import os
 import random
 import re
 import resource
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from common import Row, browser, p, show, show_machine
-from launch import APP, Server, answers, free_port, serve
+from get_nginx import MISSING, find
+from launch import APP, Server, nginx, serve
 from people import Person, Troubles, Visit, person, recorded
+
+from explorer.server import take_many
 
 EMPTY = (sys.executable, "-m", "streamlit", "run", "empty_app.py", "--server.port", "{port}")
 PEERS = Path(__file__).parent / "peers"
-PLAIN = {"STREAMLIT_SERVER_FILE_WATCHER_TYPE": "none"}  # as ours has it: watching costs each page 0.4 s
-TWO = {"LATENT_EXPLORER_AT_ONCE": "2"}
 ARRIVE_S, EVERY_S, WORK_S, HURRY_S, CHURN_S = 10.0, 20.0, 30.0, 8.0, 75.0
 FEW, HURRIED, AT_ONCE = 10, 16, 8
 PAGE_TIMES, RERUN_MS, SESSION_MB, RISE_MB = 1.3, 500.0, 5.0, 8.0
@@ -71,7 +69,7 @@ class Found:
         return [one for some in self.reruns.values() for one in some]
 
 
-# --- what people do -----------------------------------------------------------------------------------------------------
+# --- what people do ---------------------------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
@@ -158,7 +156,7 @@ async def churn(url: str, total: int, pid: int, troubles: Troubles, *, measure: 
     return len(used), mean(used[-20:]) - mean(used[middle : middle + 20])
 
 
-# --- one app under load -------------------------------------------------------------------------------------------------
+# --- one app under load -----------------------------------------------------------------------------------------------
 
 
 async def visits(url: str) -> tuple[Visit, Visit]:
@@ -215,14 +213,14 @@ def table(ours: Found, peer: Found, people: int) -> list[Row]:
     ]
 
 
-# --- trainings ----------------------------------------------------------------------------------------------------------
+# --- trainings --------------------------------------------------------------------------------------------------------
 
 
-async def beside_trainings(visit: Visit) -> list[Row]:
+async def beside_trainings() -> tuple[list[Row], Troubles]:
     """Ten people at work, without and with two pairs in training on the same server."""
     troubles = Troubles()
-    with serve(APP, **TWO) as server:
-        async with crowd(server.url, FEW, visit, troubles, within_s=2.0) as (there, _):
+    with serve(APP, LATENT_EXPLORER_AT_ONCE="2") as server:
+        async with crowd(server.url, FEW, Visit(), troubles, within_s=2.0) as (there, _):
             await work(there[:1], as_in_class, troubles, every_s=0.0, last_s=4.0)
             alone = await work(there, as_in_class, troubles, every_s=EVERY_S / 10, last_s=WORK_S / 2)
             async with contextlib.AsyncExitStack() as stack:
@@ -230,11 +228,12 @@ async def beside_trainings(visit: Visit) -> list[Row]:
                 await asyncio.wait_for(asyncio.gather(*(one.wait() for one in heard)), 90)
                 beside = await work(there, as_in_class, troubles, every_s=EVERY_S / 10, last_s=WORK_S / 2)
     quiet, busy = ([one for some in found.values() for one in some] for found in (alone, beside))
-    return [
+    rows = [
         Row("troubles that people met", troubles.total(), "", 0),
         Row(f"{FEW} at work, rerun, median (peer: no training)", p(busy, 50) * 1000, "ms", None, p(quiet, 50) * 1000),
         Row(f"{FEW} at work, rerun, p95 (peer: no training)", p(busy, 95) * 1000, "ms", RERUN_MS, p(quiet, 95) * 1000),
     ]
+    return rows, troubles
 
 
 @contextlib.asynccontextmanager
@@ -266,45 +265,23 @@ async def training(url: str, troubles: Troubles) -> AsyncIterator[asyncio.Event]
                 await task
 
 
-# --- two processes ------------------------------------------------------------------------------------------------------
+# --- two processes ----------------------------------------------------------------------------------------------------
 
-NGINX = """
-daemon off; pid {folder}/pid; error_log stderr error; worker_processes 1;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder}; uwsgi_temp_path {folder};
-  scgi_temp_path {folder};
-  map $cookie_latent_explorer_visitor $who {{ "" $remote_addr; default $cookie_latent_explorer_visitor; }}
-  map $http_upgrade $connection_kind {{ "" ""; default upgrade; }}
-  upstream app {{ hash $who consistent; {servers} keepalive 64; }}
-  server {{
-    listen 127.0.0.1:{port};
+STICKY = """
+map $cookie_latent_explorer_visitor $who {{ "" $remote_addr; default $cookie_latent_explorer_visitor; }}
+map $http_upgrade $kind_of_connection {{ "" ""; default upgrade; }}
+upstream app {{ hash $who consistent; {servers} keepalive 64; }}
+server {{
+    listen 127.0.0.1:PORT;
     location / {{
-      proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Host $http_host;
-      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_kind;
+        proxy_pass http://app;
+        proxy_http_version 1.1;
+        proxy_set_header Host $http_host;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $kind_of_connection;
     }}
-  }}
 }}
-"""
-
-
-@contextlib.contextmanager
-def proxy(urls: list[str]) -> Iterator[str]:
-    """nginx before some servers: who has a visitor's cookie comes to the same one again."""
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        servers = " ".join(f"server {url.removeprefix('http://')};" for url in urls)
-        config = Path(folder) / "nginx.conf"
-        config.write_text(NGINX.format(folder=folder, servers=servers, port=port))
-        process = subprocess.Popen(["nginx", "-c", str(config), "-e", "stderr"])
-        try:
-            if not answers(port, process):  # type: ignore[arg-type]
-                sys.exit("nginx did not start")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait()
+"""  # who has a visitor's cookie comes to the same server again
 
 
 @dataclass(frozen=True)
@@ -314,6 +291,11 @@ class Pace:
     reruns: float
     server_cores: float
     people_cores: float
+
+
+def before(*servers: Server) -> str:
+    """nginx's settings before some servers."""
+    return STICKY.format(servers=" ".join(f"server {one.url.removeprefix('http://')};" for one in servers))
 
 
 async def pace(url: str, servers: list[Server], troubles: Troubles) -> Pace:
@@ -327,21 +309,22 @@ async def pace(url: str, servers: list[Server], troubles: Troubles) -> Pace:
     return Pace(counted / taken, *(one / taken for one in spent))
 
 
-async def with_processes() -> list[Row]:
-    if shutil.which("nginx") is None:
-        print("\nTwo processes: left out, there is no nginx here")
-        return []
+async def with_processes() -> tuple[list[Row], Troubles]:
     troubles = Troubles()
+    program = await asyncio.to_thread(find)
+    if program is None:
+        print(MISSING)
+        return [], troubles
     with serve() as first, serve() as second:
         for one in (first, second):
             await pace(one.url, [one], troubles)  # the first pays for imports
-        with proxy([first.url]) as url:
-            single = await pace(url, [first], troubles)
-        with proxy([first.url, second.url]) as url:
-            double = await pace(url, [first, second], troubles)
+        with nginx(program, before(first)) as front:
+            single = await pace(front.url, [first], troubles)
+        with nginx(program, before(first, second)) as front:
+            double = await pace(front.url, [first, second], troubles)
     cores = os.cpu_count() or 1
-    possible = min(2.0, (cores - double.people_cores) / single.server_cores)
-    return [
+    possible = min(2.0, (cores - double.people_cores) / (single.server_cores or float("nan")))
+    rows = [
         Row("troubles that people met", troubles.total(), "", 0),
         Row("reruns a second, one process", single.reruns, "/s"),
         Row("reruns a second, two processes (peer: one)", double.reruns, "/s", None, single.reruns),
@@ -349,9 +332,10 @@ async def with_processes() -> list[Row]:
         Row("cores that two processes took (peer: one)", double.server_cores, "", None, single.server_cores),
         Row("cores that their people took (peer: of one)", double.people_cores, "", None, single.people_cores),
     ]
+    return rows, troubles
 
 
-# --- measuring ----------------------------------------------------------------------------------------------------------
+# --- measuring --------------------------------------------------------------------------------------------------------
 
 
 def resident_mb(pid: int) -> float:
@@ -368,31 +352,29 @@ def mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else float("nan")
 
 
-def more_connections() -> None:
-    """100 people hold 700 connections; many systems grant a process 1,024 files unless it asks for more."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--people", type=int, default=100, help="how many arrive within ten seconds")
     parser.add_argument("--sessions", type=int, default=1000, help="how many are opened and closed")
     options = parser.parse_args()
-    more_connections()
+    take_many()
     show_machine()
     start = time.perf_counter()
-    with serve() as server, serve(EMPTY, folder=PEERS, **PLAIN) as stock:
+    # Without watching files, as ours has it: that costs each page 0.4 s.
+    with serve() as server, serve(EMPTY, folder=PEERS, STREAMLIT_SERVER_FILE_WATCHER_TYPE="none") as stock:
         peer = await under_load(stock, slides, people=options.people, sessions=options.sessions // 3, measure=False)
         ours = await under_load(server, as_in_class, people=options.people, sessions=options.sessions, measure=True)
-    tables = {"Many people on one server (peer: three widgets)": table(ours, peer, options.people)}
-    tables["Two trainings beside them"] = await beside_trainings(Visit())
-    tables["Two processes behind nginx"] = await with_processes()
-    for title, rows in tables.items():
+    tables: dict[str, list[Row]] = {}
+
+    def tell(title: str, rows: list[Row], *met: Troubles) -> None:
+        tables[title] = rows
         show(title, rows)
-    for who, found in (("ours", ours), ("peer", peer)):
-        for text, count in found.troubles.most_common(5):
-            print(f"    {who}: {count} times {text}")
+        for text, count in sum(met, Troubles()).most_common(5):
+            print(f"    {count} times {text}", flush=True)
+
+    tell("Many people on one server (peer: three widgets)", table(ours, peer, options.people), ours.troubles)
+    tell("Two trainings beside them", *await beside_trainings())
+    tell("Two processes behind nginx", *await with_processes())
     print(f"  {time.perf_counter() - start:.0f} s in all")
     print(json.dumps({title: [asdict(row) for row in rows] for title, rows in tables.items()}))
 

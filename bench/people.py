@@ -1,9 +1,10 @@
 """People at an app, without their browsers: what a browser fetches, and Streamlit's own messages over its websocket.
 
 The messages are Streamlit's protobuf ones: BackMsg up, ForwardMsg down, one a frame. As its frontend does, a person
-keeps messages that are marked as cacheable, tells their hashes with each rerun, takes a reference to one for the message
-itself, and forgets it when as many reruns as the server says went by without it. What a page fetches is not guessed: a
-real browser makes the visits once (see recorded), and each person repeats them, six connections at a time.
+keeps messages that are marked as cacheable, tells their hashes with each rerun, takes a reference to one for the
+message itself, and forgets it when as many reruns as the server says went by without it. Of its widgets a person tells
+those that were touched. What a page fetches is not guessed: a real browser makes the visits once (see recorded), and
+each person repeats them, six connections at a time.
 Sources: streamlit/proto/*.proto; streamlit/runtime/forward_msg_cache.py; WebsocketConnection of its frontend, 1.67.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 CONNECTIONS = 6  # to one host, as browsers have it with HTTP/1.1
 STREAM, HEALTH, HOST_CONFIG = "_stcore/stream", "_stcore/health", "_stcore/host-config"
 XSRF = "_streamlit_xsrf"
-MEDIA = re.compile(rb"/media/[0-9a-f]+\.\w+")
 DONE = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
 PATIENCE_S = 60.0
 QUIET_MS = 1500
@@ -44,7 +43,7 @@ class Trouble(Exception):
 
 @dataclass(frozen=True)
 class Visit:
-    """What a browser asks for when a page is opened, as paths from the root: before it opens the websocket, and after."""
+    """What a browser asks for when a page is opened, as paths: before it opens the websocket, and after."""
 
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
@@ -158,7 +157,7 @@ class Person:
         self.widgets[name] = WidgetState(id=name)
         return self.widgets[name]
 
-    def those(self, kind: str) -> list:  # type: ignore[type-arg]  # of the protobuf message of that kind
+    def those(self, kind: str) -> list[Any]:
         """All that the page shows of a kind of element, in its order: slider, button, dataframe, ..."""
         return [getattr(one, kind) for _, one in sorted(self.elements.items()) if one.WhichOneof("type") == kind]
 
@@ -191,7 +190,7 @@ class Person:
                 if element.WhichOneof("type") == "exception":
                     raise Trouble(f"the script failed: {element.exception.type}")
                 fresh[tuple(message.metadata.delta_path)] = element
-                media.update(found.decode() for found in MEDIA.findall(element.SerializeToString()))
+                media.update(media_of(element))
             elif kind == "script_finished" and message.script_finished in DONE:
                 whole = message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY
                 self.elements = fresh if whole else {**self.elements, **fresh}
@@ -240,6 +239,14 @@ class Person:
         await asyncio.gather(*map(self.get, paths))
 
 
+def media_of(element: Element) -> list[str]:
+    """The files that a browser fetches at once to show an element."""
+    kind = element.WhichOneof("type")
+    shown = [one.url for one in element.imgs.imgs] if kind == "imgs" else []
+    offered = [element.download_button.url] if kind == "download_button" else []
+    return [url for url in (*shown, *offered) if url.startswith("/media/")]
+
+
 @contextlib.asynccontextmanager
 async def person(url: str) -> AsyncIterator[Person]:
     """A person with an empty browser. Everything of theirs is closed with the block."""
@@ -275,12 +282,17 @@ async def recorded(context: BrowserContext, url: str) -> Visit:
     addresses: dict[str, str] = {}
     kept: set[str] = set()
     before: list[str] = []
-    network.on("Network.requestWillBeSent", lambda event: addresses.setdefault(event["requestId"], path_of(event)))
-    network.on("Network.requestServedFromCache", lambda event: kept.add(event["requestId"]))
-    network.on(
-        "Network.responseReceived",
-        lambda event: event["response"].get("fromDiskCache") and kept.add(event["requestId"]),
-    )
+
+    def asked(event: dict[str, Any]) -> None:
+        addresses[event["requestId"]] = path_of(event)
+
+    def answered(event: dict[str, Any]) -> None:
+        if event["response"].get("fromDiskCache"):
+            kept.add(event["requestId"])
+
+    network.on("Network.requestWillBeSent", asked)
+    network.on("Network.responseReceived", answered)
+    network.on("Network.requestServedFromCache", lambda event: kept.update([event["requestId"]]))
     network.on("Network.webSocketCreated", lambda event: before.extend(addresses))
     await network.send("Network.enable")
     await page.goto(url)

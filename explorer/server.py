@@ -273,6 +273,7 @@ async def collect(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[int, Mu
 async def lifespan(app: object) -> AsyncIterator[None]:
     """Runs while the server does."""
     answer_at_once()
+    take_many()
     try:
         yield
     finally:
@@ -291,6 +292,19 @@ def answer_at_once() -> None:
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as candidate:
             if candidate.family in (socket.AF_INET, socket.AF_INET6) and candidate.type == socket.SOCK_STREAM:
                 candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def take_many() -> None:
+    """Raise the number of open files to what the system grants: 100 people need 1,400, and many systems start at 1,024.
+
+    Of those each person's browser holds seven connections, and Streamlit three files a session, also for the last 128
+    that were closed.
+    """
+    with contextlib.suppress(ImportError, ValueError, OSError):  # not on Windows; not everywhere allowed
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def prefix_of(base_path: str) -> str:
