@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -23,10 +22,12 @@ from typing import Any
 
 from explorer import checkpoints, settings
 from explorer.labs.orders import GIVEN
+from explorer.workers import HERE, ON_RAY, STATES, chosen, ended_by_itself, start_process, tell, to_go_on
 
 KINDS = ("ae", "vae")
 FOLDER_PREFIX = "latent-explorer-"
 ENDED = ("done", "stopped", "failed")
+LOST_AT_MOST = 5
 Listener = Callable[[], None]
 
 
@@ -65,6 +66,7 @@ class Job:
     listeners: list[Listener] = field(default_factory=list)
     workers: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
     finished: set[str] = field(default_factory=set)
+    lost: int = 0
     wish: str | None = None
     started: float = 0.0
     alone_since: float = field(default_factory=time.monotonic)
@@ -92,12 +94,19 @@ class Training(Job):
     def order(self, side: str) -> dict[str, Any]:
         if self.data_folder and not self.data_folder.is_dir():
             raise ValueError("The data set was removed before the training began: bring it again")
-        earlier = str(earlier_folder(self.earlier, side)) if self.earlier else None
         folder = self.model_folder(side)
-        folder.mkdir()
-        told = {"model": side, "settings": self.settings.record(), "folder": str(folder)}
-        data_folder = str(self.data_folder) if self.data_folder else None
-        return {**told, "full": self.full, "earlier": earlier, "data_folder": data_folder}
+        begun = any(folder.glob(STATES))
+        told = {
+            "model": side,
+            "settings": self.settings.record(),
+            "folder": str(folder),
+            "full": self.full,
+            "earlier": str(earlier_folder(self.earlier, side)) if self.earlier and not begun else None,
+            "data_folder": str(self.data_folder) if self.data_folder else None,
+        }
+        folder.mkdir(exist_ok=True)
+        moments = sum(news["kind"] == "moment" and news["side"] == side for news in self.events)
+        return to_go_on(told, moments=moments, trained=side in self.finished)
 
 
 @dataclass
@@ -118,8 +127,10 @@ class Refused(ValueError):
 class Jobs:
     """All jobs of one server. Every method may be called from any thread."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, module: str = HERE) -> None:
+        """module: which of explorer.workers works for them."""
         self.limits = limits or Limits()
+        self.module = module
         remove_left_over()
         self.root = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
         self.lock = threading.RLock()
@@ -137,7 +148,7 @@ class Jobs:
             self.wanted = time.monotonic()
             self.spares = [spare for spare in self.spares if spare.poll() is None]
             while len(self.spares) < len(KINDS) and not self.closed.is_set():
-                self.spares.append(start_process())
+                self.spares.append(start_process(self.module))
 
     def submit(
         self,
@@ -166,7 +177,7 @@ class Jobs:
         return job
 
     def _new_place(self) -> tuple[str, Path]:
-        name = secrets.token_urlsafe(12).replace("_", "x").replace("-", "y")
+        name = secrets.token_hex(16)  # 128 bits
         return name, self.root / "jobs" / name
 
     def _take(self, job: Job, given: bytes = b"") -> None:
@@ -261,17 +272,22 @@ class Jobs:
         job.state, job.started = "training", time.monotonic()
         self._tell(job, "", {"kind": "state", "state": "training"})
         for side, order in orders.items():
-            worker = self._take_worker()
-            job.workers[side] = worker
-            tell(worker, {**order, "max_bytes": self.limits.max_bytes})
-            threading.Thread(target=self._follow, args=(job, side, worker), daemon=True).start()
+            self._begin(job, side, order)
+
+    def _begin(self, job: Job, side: str, order: dict[str, Any]) -> None:
+        """Give a side's order to a process, and a wish to stop that came before it."""
+        worker = job.workers[side] = self._take_worker()
+        tell(worker, {**order, "max_bytes": self.limits.max_bytes})
+        if job.wish:
+            tell(worker, {"stop": job.wish})
+        threading.Thread(target=self._follow, args=(job, side, worker), daemon=True).start()
 
     def _take_worker(self) -> subprocess.Popen[str]:
         while self.spares:
             spare = self.spares.pop(0)
             if spare.poll() is None:
                 return spare
-        return start_process()
+        return start_process(self.module)
 
     def _follow(self, job: Job, kind: str, worker: subprocess.Popen[str]) -> None:
         """Pass on what a worker says until it ends."""
@@ -282,15 +298,28 @@ class Jobs:
                 if news["kind"] != "ready":
                     self._heard(job, kind, news)
         code = worker.wait()
-        if kind not in job.finished:
-            how = f"signal {-code}" if code < 0 else f"status {code}"
-            who = f"{kind.upper()}: the training" if isinstance(job, Training) else "The"
-            text = f"{who} process ended by itself ({how})."
-            self._heard(job, kind, {"kind": "failed", "text": text})
         with self.lock:
+            if self._takes_up(job, kind, code):
+                return
+            if kind not in job.finished:
+                self._heard(job, kind, {"kind": "failed", "text": ended_by_itself(kind, code)})
             job.workers.pop(kind, None)
             if job.state == "drawing" and not job.workers:
                 self._end(job, "done")
+
+    def _takes_up(self, job: Job, side: str, code: int) -> bool:
+        """Begin a side again whose process went down with its cluster; whether that was so."""
+        over = self.closed.is_set() or job.state in ENDED or side in job.finished
+        if over or code == 0 or self.module != ON_RAY or job.lost >= LOST_AT_MOST:
+            return False
+        job.lost += 1
+        text = "The connection to the cluster was lost. This goes on from what has come back."
+        self._tell(job, side, {"kind": "warning", "text": text})
+        try:
+            self._begin(job, side, job.order(side))
+        except ValueError:  # what it needs was removed meanwhile
+            return False
+        return True
 
     def _heard(self, job: Job, kind: str, news: dict[str, Any]) -> None:
         with self.lock:
@@ -374,7 +403,7 @@ class Jobs:
 @functools.cache
 def here() -> Jobs:
     """The jobs of this server."""
-    return Jobs(limits_here())
+    return Jobs(limits_here(), module=chosen())
 
 
 def earlier_folder(folder: Path, kind: str) -> Path:
@@ -391,21 +420,3 @@ def remove_left_over() -> None:
         pid = folder.name.removeprefix(FOLDER_PREFIX).split("-")[0]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def start_process() -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "explorer.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parent.parent,
-    )
-
-
-def tell(worker: subprocess.Popen[str], message: dict[str, Any]) -> None:
-    """One JSON line to a worker; one that is gone is noticed by whoever follows it."""
-    assert worker.stdin is not None
-    with contextlib.suppress(OSError):
-        worker.stdin.write(json.dumps(message) + "\n")
-        worker.stdin.flush()

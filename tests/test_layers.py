@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "torchvision", "umap", "sklearn", "numba", "scipy", "plotly", "matplotlib", "safetensors"}
 LAYERS = [
-    {"explorer.files", "explorer.settings", "explorer.statistics", "explorer.tables"},
+    {"explorer.files", "explorer.settings", "explorer.statistics", "explorer.tables", "explorer.workers"},
     {"explorer.bring.limits", "explorer.sandbox"},
     {"explorer.data", "explorer.models", "explorer.modules", "explorer.scoreboard", "explorer.frontier"},
     {"explorer.described", "explorer.bring.names", "explorer.bring.scale"},
@@ -39,6 +39,7 @@ LAYERS = [
         "explorer.catalogue",
         "explorer.export",
         "explorer.packing",
+        "explorer.remote_node",
         "explorer.worker",
         "explorer.world",
         "explorer.figures",
@@ -49,7 +50,7 @@ LAYERS = [
     {"explorer.foreign.live"},
     {"explorer.foreign.bringing"},
     {"explorer.foreign", "explorer.foreign.process", "explorer.foreign.__main__"},
-    {"explorer.jobs", "explorer.measurings", "explorer.onefile", "explorer.regularity"},
+    {"explorer.jobs", "explorer.remote_worker", "explorer.measurings", "explorer.onefile", "explorer.regularity"},
     {"explorer.sweep", "explorer.scenes", "explorer.notebook"},
     {"explorer"},
     {"explorer.visitors"},
