@@ -6,12 +6,13 @@ No disk is shared: what an order's folders hold comes as bytes, and what is new 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from explorer import places
 from explorer.labs.orders import GIVEN
 from explorer.workers import STATES, start_process, tell
 
@@ -40,24 +41,23 @@ class Node:
 
         luggage: for each of an order's folders what it holds. The last line is "", and its file "code" the exit status.
         """
-        with tempfile.TemporaryDirectory(prefix="latent-explorer-node-") as scratch:
-            here = Path(scratch)
-            unpack(luggage, here)
-            seen = Changes(here / "folder")
-            told = {**order, **{name: str(here / name) for name in luggage}}
-            self.process = start_process()
-            try:
-                tell(self.process, told)
-                if self.wish:
-                    tell(self.process, self.wish)
-                assert self.process.stdout is not None
-                for line in self.process.stdout:
-                    yield line, seen.take()
-                code = self.process.wait()
-                yield "", {**seen.take(), "code": str(code).encode()}
-            finally:
-                self.process.kill()
-                self.process.wait()
+        here = places.temporary("node-")
+        unpack(luggage, here)
+        seen = Changes(here / "folder")
+        self.process = start_process()
+        try:
+            tell(self.process, {**order, **{name: str(here / name) for name in luggage}})
+            if self.wish:
+                tell(self.process, self.wish)
+            assert self.process.stdout is not None
+            for line in self.process.stdout:
+                yield line, seen.take()
+            code = self.process.wait()
+            yield "", {**seen.take(), "code": str(code).encode()}
+        finally:
+            self.process.kill()
+            self.process.wait()
+            shutil.rmtree(here, ignore_errors=True)
 
 
 class Changes:

@@ -19,7 +19,7 @@ from typing import Any
 
 from explorer import remote_node
 from explorer.files import write_whole
-from explorer.workers import STATES, cannot_write, ended_by_itself, say, to_go_on
+from explorer.workers import STATES, cannot_write, end_with_reader_alone, ended_by_itself, say, to_go_on
 
 ANSWER_S = 5.0
 PATIENCE_S = 10.0  # for a free processor, before the person is told
@@ -164,6 +164,7 @@ def leave() -> None:
 
 
 def main() -> None:
+    end_with_reader_alone()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     remote = Remote()
     threading.Thread(target=remote.listen, daemon=True).start()

@@ -24,7 +24,7 @@ from explorer.labs import work as labs
 from explorer.loaded import Model
 from explorer.settings import Settings
 from explorer.sketch import POINTS, sketch
-from explorer.workers import cannot_write, say
+from explorer.workers import cannot_write, end_with_reader_alone, say
 
 if TYPE_CHECKING:
     from explorer.data import Dataset
@@ -253,6 +253,7 @@ def resource_peak() -> int:
 
 
 def main() -> None:
+    end_with_reader_alone()
     os.nice(NICE)
     training.prepare("mlp", (1,), threads=1)
     warm_up()

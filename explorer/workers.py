@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -39,6 +40,7 @@ def start_process(module: str = HERE) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parent.parent,
+        start_new_session=True,  # the Ctrl-C that ends the server is not for them: they end when it is gone
     )
 
 
@@ -63,6 +65,11 @@ def to_go_on(order: Mapping[str, Any], *, moments: int, trained: bool) -> dict[s
     own = any(Path(order["folder"]).glob(STATES))
     earlier = order["folder"] if own else order["earlier"]
     return {**order, "earlier": earlier, "moments": moments, "trained": trained}
+
+
+def end_with_reader_alone() -> None:
+    """A system that ends a server may tell all its processes: this one goes when the server is gone."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def ended_by_itself(side: str, code: int) -> str:

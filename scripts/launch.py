@@ -48,8 +48,9 @@ def free_port() -> int:
 def serve(command: Sequence[str] = APP, *, folder: Path = ROOT, **environment: str) -> Iterator[Server]:
     """Run a command that starts a server; "{port}" in it is replaced. Its whole process group ends with the block."""
     port = free_port()
-    settings = {"STREAMLIT_SERVER_HEADLESS": "true", "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false", **environment}
-    with tempfile.TemporaryFile() as log:
+    quiet = {"STREAMLIT_SERVER_HEADLESS": "true", "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false"}
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as state:
+        settings = {**quiet, "LATENT_EXPLORER_STATE": state, **environment}
         started = time.time()
         process = subprocess.Popen(
             [part.format(port=port) for part in command],

@@ -11,8 +11,15 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "torchvision", "umap", "sklearn", "numba", "scipy", "plotly", "matplotlib", "safetensors"}
 LAYERS = [
-    {"explorer.files", "explorer.settings", "explorer.statistics", "explorer.tables", "explorer.workers"},
-    {"explorer.bring.limits", "explorer.sandbox"},
+    {
+        "explorer.files",
+        "explorer.settings",
+        "explorer.statistics",
+        "explorer.tables",
+        "explorer.workers",
+        "explorer.places",
+    },
+    {"explorer.bring.limits", "explorer.sandbox", "explorer.job_files"},
     {"explorer.data", "explorer.models", "explorer.modules", "explorer.scoreboard", "explorer.frontier"},
     {"explorer.described", "explorer.bring.names", "explorer.bring.scale"},
     {"explorer.bring.report"},
