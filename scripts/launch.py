@@ -45,9 +45,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serve(command: Sequence[str] = APP, *, folder: Path = ROOT, **environment: str) -> Iterator[Server]:
-    """Run a command that starts a server; "{port}" in it is replaced. Its whole process group ends with the block."""
-    port = free_port()
+def serve(
+    command: Sequence[str] = APP, *, folder: Path = ROOT, port: int | None = None, **environment: str
+) -> Iterator[Server]:
+    """Run a command that starts a server; "{port}" in it is replaced. Its whole process group ends with the block.
+
+    port: where an earlier one was, for its pages to find again; None: a free one.
+    """
+    port = port or free_port()
     quiet = {"STREAMLIT_SERVER_HEADLESS": "true", "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false"}
     with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as state:
         settings = {**quiet, "LATENT_EXPLORER_STATE": state, **environment}
