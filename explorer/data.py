@@ -174,6 +174,18 @@ def load_subset(name: str) -> Dataset:
     return load_digits() if name == "digits" else load_embedded(name)
 
 
+def load_full(name: str) -> Dataset:
+    """The full published set called name. Raises ValueError where this machine has it not."""
+    check_full(name)
+    return load(name)
+
+
+def check_full(name: str) -> None:
+    if not has_full(name):
+        title = PUBLISHED[name].title if name in PUBLISHED else name
+        raise ValueError(f"The whole of {title} is not here; get it with: python -m explorer data get {name}")
+
+
 def has_full(name: str) -> bool:
     """Whether the full published set lies where load looks for it."""
     return name in PUBLISHED and any((root / PUBLISHED[name].folder / "raw").is_dir() for root in candidate_roots(None))

@@ -9,8 +9,12 @@ import gzip
 import json
 import os
 import re
+import signal
 import socket
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
+from types import FrameType
+from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -255,12 +259,32 @@ async def collect(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[int, Mu
 async def lifespan(app: object) -> AsyncIterator[None]:
     """Runs while the server does."""
     answer_at_once()
+    before_the_end(jobs.here().hang_up)
     try:
         yield
     finally:
         jobs.here().close()
         measurings.here().close()
         serving.here().close()
+
+
+def before_the_end(call: Callable[[], None]) -> None:
+    """Call as soon as this process is told to end.
+
+    The server then waits until all answers are given, before the lifespan's own end, and a stream of events has none.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where signals cannot be heard
+        return
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        former = signal.getsignal(number)
+
+        def heard(number: int, frame: FrameType | None, former: Any = former) -> None:
+            loop.call_soon_threadsafe(call)
+            if callable(former):
+                former(number, frame)
+
+        signal.signal(number, heard)
 
 
 def answer_at_once() -> None:

@@ -49,6 +49,7 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
     async def events(request: Request, job: Job) -> Response:
         after = request.headers.get("last-event-id", "")
         start = int(after) + 1 if after.isdigit() else 0
+        start = start if start <= len(job.events) else 0  # numbers of a server that lost its last words
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream(jobs, job, start), media_type="text/event-stream", headers=headers)
 
@@ -135,7 +136,7 @@ def film_of(job: Training) -> bytes | None:
     """The moments that both models have, as a GIF; the axes are the two most active dimensions at the end."""
     from safetensors.numpy import load_file
 
-    told = [(e["side"], e["file"], e["epoch"], e["recon"], e["kl"]) for e in list(job.events) if e["kind"] == "moment"]
+    told = [(e["side"], e["file"], e["epoch"], e["recon"], e["kl"]) for e in moments_of(list(job.events))]
     there = {
         kind: {t[1]: t for t in told if t[0] == kind and (job.model_folder(kind) / t[1]).is_file()} for kind in KINDS
     }
@@ -155,6 +156,18 @@ def film_of(job: Training) -> bytes | None:
                 export.scene(folder / name, labels, axes=axes, text=text if recon else "not trained yet")
             )
     return export.gif(scenes, labels)
+
+
+def moments_of(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The moments of a training, without those that were lost with their epoch and came again."""
+    found: list[dict[str, Any]] = []
+    for news in events:
+        if news["kind"] == "model":
+            again = len(news["done"])
+            found = [e for e in found if e["side"] != news["side"] or e["epoch"] < again]
+        elif news["kind"] == "moment":
+            found.append(news)
+    return found
 
 
 async def redraw(jobs: Jobs, shelf: Shelf, job: Training, folders: list[Path], name: str) -> None:
@@ -195,7 +208,7 @@ async def bounded_body(request: Request, *, most: int) -> bytes | None:
 
 
 async def stream(jobs: Jobs, job: Job, start: int) -> AsyncIterator[str]:
-    """All events from number start on as server-sent events, and then each as it comes, until the job has ended."""
+    """All events from number start on as server-sent events, and then each as it comes, until job or server ends."""
     loop, news = asyncio.get_running_loop(), asyncio.Event()
 
     def listener() -> None:
@@ -204,7 +217,7 @@ async def stream(jobs: Jobs, job: Job, start: int) -> AsyncIterator[str]:
     jobs.listen(job, listener)
     try:
         yield "retry: 1000\n\n"
-        while True:
+        while not jobs.leaving.is_set():
             news.clear()
             while start < len(job.events):
                 yield f"id: {start}\ndata: {json.dumps(job.events[start])}\n\n"

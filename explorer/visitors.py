@@ -10,17 +10,19 @@ import re
 import secrets
 import shutil
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from explorer import catalogue, checkpoints, data, jobs, own_data
-from explorer.files import write_whole
+from explorer.files import DamagedFile, read_record, write_whole
 
 COOKIE = "latent_explorer_visitor"
 NAME = re.compile(r"[A-Za-z0-9_-]{32}")
@@ -29,6 +31,9 @@ MAX_SETS = 5
 MAX_PLACES = 3  # of what is being read or looked at; the oldest goes
 MAX_SET_BYTES = 1_000_000_000  # of all the data sets that one visitor has
 NEW = "new-"
+RECORD = "whose.json"  # in a visitor's folder of data sets, and in a kept pair's
+FORMAT, MAX_RECORD_BYTES = 1, 10_000
+KEPT_S = 30 * 86400.0  # models, from one server to the next
 GONE_S = 300.0  # a reload, or a laptop's lid, must not cost a data set
 PAIR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
@@ -75,7 +80,7 @@ class Visitors:
 
 @functools.cache
 def shelf() -> Shelf:
-    """The shelf of this server; it goes when the server does."""
+    """The shelf of this server."""
     return Shelf(jobs.here().root / "shelf")
 
 
@@ -87,7 +92,9 @@ def data_shelf() -> DataShelf:
         Other(has=models.has_brought, forget=models.forget_brought),
         Other(has=trainings.has_own_data, forget=trainings.forget_own_data),
     )
-    return DataShelf(trainings.root / "data", others=others)
+    made = DataShelf(trainings.root / "data", others=others)
+    made.expect({*models.kept, *trainings.owners()})
+    return made
 
 
 @dataclass(frozen=True)
@@ -117,12 +124,31 @@ class Pair:
 
 
 class Shelf:
-    """The models that visitors keep, each visitor's in a folder of its own."""
+    """The models that visitors keep, each visitor's in a folder of its own, for some weeks.
+
+    What lies in root from a server before is taken over.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.kept: dict[str, dict[str, Pair]] = {}
         self.lock = threading.RLock()
+        for place in sorted(root.glob("*/*"), key=lambda place: place.stat().st_mtime):
+            self._take_over(place)
+
+    def _take_over(self, place: Path) -> None:
+        """The pair in a folder of an earlier server; one that was not copied to its end, or is old, is removed."""
+        record_file = place / RECORD
+        try:
+            record = read_record(record_file, what="a kept pair", known_format=FORMAT, max_bytes=MAX_RECORD_BYTES)
+            if time.time() - record_file.stat().st_mtime > KEPT_S:
+                raise DamagedFile(f"{place} is old")
+            folders = tuple(place / name for name in record["models"])
+            entries = tuple(map(catalogue.read_both_halves, folders))
+            pair = Pair(place.name, folders, entries, record["uploaded"])
+            self.kept.setdefault(record["visitor"], {})[place.name] = pair
+        except (DamagedFile, KeyError, TypeError):
+            shutil.rmtree(place, ignore_errors=True)
 
     def pairs(self, visitor: str) -> dict[str, Pair]:
         """By name, what a visitor has kept."""
@@ -152,9 +178,14 @@ class Shelf:
                 raise ValueError(f"At most {MAX_KEPT} models can be kept at a time: remove one first")
             place = self.root / folder_of(visitor) / name
             targets = tuple(place / one for one in names)
-            for folder, target in zip(folders, targets):
-                copy_as(folder, target)
-            entries = tuple(map(catalogue.read_both_halves, targets))
+            try:
+                for folder, target in zip(folders, targets):
+                    copy_as(folder, target)
+                entries = tuple(map(catalogue.read_both_halves, targets))
+                write_own(place, visitor, models=names, uploaded=uploaded)
+            except OSError as error:
+                shutil.rmtree(place, ignore_errors=True)
+                raise ValueError(cannot_keep(error)) from error
             self.kept.setdefault(visitor, {})[name] = Pair(name, targets, entries, uploaded)
         return names
 
@@ -229,6 +260,31 @@ class DataShelf:
         self.pages: Counter[str] = Counter()
         self.leaving: dict[str, threading.Timer] = {}
         self.lock = threading.RLock()
+        for folder in root.glob("*"):
+            self._take_over(folder)
+        self.expect(self.kept)
+
+    def _take_over(self, folder: Path) -> None:
+        """The data sets in a visitor's folder of an earlier server; what was only looked at is removed."""
+        for place in folder.glob(f"{NEW}*"):
+            shutil.rmtree(place, ignore_errors=True)
+        try:
+            record = read_record(folder / RECORD, what="a visitor", known_format=FORMAT, max_bytes=MAX_RECORD_BYTES)
+            there = self.kept.setdefault(record["visitor"], {})
+        except (DamagedFile, KeyError, TypeError):
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        for place in sorted(folder.glob(f"{own_data.PREFIX}*"), key=lambda place: place.stat().st_mtime):
+            try:
+                there[place.name] = OwnSet.of(place)
+            except (DamagedFile, OSError):
+                shutil.rmtree(place, ignore_errors=True)
+
+    def expect(self, visitors: Iterable[str]) -> None:
+        """Visitors of an earlier server: what they brought goes, unless a page of theirs comes back in time."""
+        with self.lock:
+            for visitor in visitors:
+                self._mind(visitor)
 
     def sets(self, visitor: str) -> dict[str, Path]:
         """By name, the folders of the visitor's data sets."""
@@ -251,7 +307,11 @@ class DataShelf:
             there = sorted(own.glob(f"{NEW}*"), key=lambda place: place.stat().st_mtime)
             for place in there[: max(0, len(there) - MAX_PLACES + 1)]:
                 shutil.rmtree(place, ignore_errors=True)
-            folder.mkdir(parents=True)
+            try:
+                folder.mkdir(parents=True)
+                write_own(own, visitor)
+            except OSError as error:
+                raise ValueError(cannot_keep(error)) from error
             self._mind(visitor)
         return folder
 
@@ -322,6 +382,16 @@ class DataShelf:
 def folder_of(visitor: str) -> str:
     """The name of the visitor's own folder, from which nobody can tell the visitor's name."""
     return hashlib.sha256(visitor.encode()).hexdigest()[:32]
+
+
+def write_own(folder: Path, visitor: str, **more: Any) -> None:
+    """Say in a folder whose it is, for the next server: the folder's name does not tell."""
+    write_whole(folder / RECORD, json.dumps({"format": FORMAT, "visitor": visitor, **more}).encode())
+
+
+def cannot_keep(error: OSError) -> str:
+    why = (error.strerror or str(error)).lower()
+    return f"The server cannot write ({why}): tell who runs it, nothing was kept"
 
 
 def copy_as(folder: Path, target: Path) -> None:

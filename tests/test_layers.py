@@ -11,8 +11,15 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "torchvision", "umap", "sklearn", "numba", "scipy", "plotly", "matplotlib", "safetensors"}
 LAYERS = [
-    {"explorer.files", "explorer.settings", "explorer.statistics", "explorer.tables"},
-    {"explorer.bring.limits", "explorer.sandbox"},
+    {
+        "explorer.files",
+        "explorer.settings",
+        "explorer.statistics",
+        "explorer.tables",
+        "explorer.workers",
+        "explorer.places",
+    },
+    {"explorer.bring.limits", "explorer.sandbox", "explorer.job_files"},
     {"explorer.data", "explorer.models", "explorer.modules", "explorer.scoreboard", "explorer.frontier"},
     {"explorer.described", "explorer.bring.names", "explorer.bring.scale"},
     {"explorer.bring.report"},
@@ -39,6 +46,7 @@ LAYERS = [
         "explorer.catalogue",
         "explorer.export",
         "explorer.packing",
+        "explorer.remote_node",
         "explorer.worker",
         "explorer.world",
         "explorer.figures",
@@ -49,7 +57,7 @@ LAYERS = [
     {"explorer.foreign.live"},
     {"explorer.foreign.bringing"},
     {"explorer.foreign", "explorer.foreign.process", "explorer.foreign.__main__"},
-    {"explorer.jobs", "explorer.measurings", "explorer.onefile", "explorer.regularity"},
+    {"explorer.jobs", "explorer.remote_worker", "explorer.measurings", "explorer.onefile", "explorer.regularity"},
     {"explorer.sweep", "explorer.scenes", "explorer.notebook"},
     {"explorer", "explorer.site"},
     {"explorer.visitors"},

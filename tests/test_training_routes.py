@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -147,10 +148,9 @@ def test_all_news_comes_in_order_and_then_the_end(app: Starlette, ended: Job) ->
     assert answer.body.endswith(b"event: end\ndata: {}\n\n")
 
 
-@pytest.mark.parametrize(
-    ("after", "first"), [("0", 1), ("3", 4), ("999", 99), ("-1", 0), ("x", 0), ("", 0), ("1e3", 0)]
-)
+@pytest.mark.parametrize(("after", "first"), [("0", 1), ("3", 4), ("999", 0), ("-1", 0), ("x", 0), ("", 0), ("1e3", 0)])
 def test_who_lost_the_connection_hears_what_was_missed(app: Starlette, ended: Job, after: str, first: int) -> None:
+    """All of it, if the number is none of this server's: one that lost its last words, or that never was."""
     answer = ask(app, f"/jobs/{ended.id}/events", last_event_id=after)
     assert told_events(answer) == list(enumerate(ended.events))[first:]
 
@@ -267,3 +267,29 @@ def test_a_name_that_is_none_is_told_and_nothing_is_lost(app: Starlette, shelf: 
     assert shelf.of(ANNA) == ()
     assert ask(app, f"/jobs/{ended.id}/keep", body={"name": "mine"}).status == 200
     assert ask(app, f"/jobs/{ended.id}/keep", body={"name": "mine"}).status == 400
+
+
+def test_a_stream_ends_when_the_server_is_about_to_and_says_no_end_of_the_job(
+    app: Starlette, jobs: Jobs, waiting: Job
+) -> None:
+    called = threading.Timer(0.2, jobs.hang_up)
+    called.start()
+    answer = ask(app, f"/jobs/{waiting.id}/events").body.decode()
+    called.join()
+    assert '"place": 1' in answer
+    assert "event: end" not in answer
+
+
+def test_moments_that_came_again_after_a_cut_are_in_the_film_once() -> None:
+    def moment(side: str, epoch: float, name: str) -> dict[str, Any]:
+        return {"kind": "moment", "side": side, "epoch": epoch, "file": name}
+
+    events = [
+        {"kind": "model", "side": "ae", "done": []},
+        *(moment(side, epoch, f"{side}{epoch}") for epoch in (0, 0.5, 1, 1.5) for side in KINDS),
+        {"kind": "model", "side": "ae", "done": [{"epoch": 1}]},
+        moment("ae", 1, "again1"),
+        moment("ae", 1.5, "again1.5"),
+    ]
+    files = {side: [e["file"] for e in training_routes.moments_of(events) if e["side"] == side] for side in KINDS}
+    assert files == {"ae": ["ae0", "ae0.5", "again1", "again1.5"], "vae": ["vae0", "vae0.5", "vae1", "vae1.5"]}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -105,6 +107,22 @@ def test_a_reload_finds_the_training_again_and_the_film_has_all_of_it(server: st
     assert np.abs(pixels(page, "VAE decoded image") - first).max() > 20
     page.get_by_role("button", name="Stop", exact=True).click()
     wait_for_state(page, "stopped")
+
+
+def test_a_page_goes_on_by_itself_when_its_server_was_killed_and_started_again(person: Person, tmp_path: Path) -> None:
+    with serve(LATENT_EXPLORER_STATE=str(tmp_path / "state")) as first:
+        page = start(person(), first.url, epochs=200, dataset="Digits 8×8, 1,438 images")
+        page.locator('[data-ready="true"]').wait_for(state="attached", timeout=SLOW)
+        shown_after(page, 12)
+        os.kill(first.pid, signal.SIGKILL)
+    expect(page.get_by_text("The connection is lost; the training goes on")).to_be_visible(timeout=SLOW)
+    seen = int(stage(page)["shownvae"])
+    with serve(port=int(first.url.rpartition(":")[2]), LATENT_EXPLORER_STATE=str(tmp_path / "state")):
+        expect(page.get_by_text("The server was started again.")).to_be_visible(timeout=SLOW)
+        shown_after(page, seen + 3)
+        assert stage(page)["state"] == "training"
+        page.get_by_role("button", name="Stop", exact=True).click()
+        wait_for_state(page, "stopped")
 
 
 def test_two_people_wait_for_one_another_and_see_nothing_of_each_other(server: str, person: Person) -> None:
