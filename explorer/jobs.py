@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from explorer import checkpoints, settings
+from explorer import checkpoints, logs, settings
 from explorer.labs.orders import GIVEN
 
 KINDS = ("ae", "vae")
@@ -118,6 +118,8 @@ class Refused(ValueError):
 class Jobs:
     """All jobs of one server. Every method may be called from any thread."""
 
+    backend = "processes"
+
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         remove_left_over()
@@ -126,6 +128,7 @@ class Jobs:
         self.jobs: dict[str, Job] = {}
         self.spares: list[subprocess.Popen[str]] = []
         self.wanted = time.monotonic()
+        self.ending = threading.Event()
         self.closed = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -192,6 +195,13 @@ class Jobs:
         with self.lock:
             return [job for job in self.jobs.values() if job.owner == owner]
 
+    def counts(self) -> dict[str, int]:
+        """How many are at work, and how many wait."""
+        with self.lock:
+            states = [job.state for job in self.jobs.values() if job.state not in ENDED]
+        waiting = states.count("waiting")
+        return {"running": len(states) - waiting, "waiting": waiting}
+
     def has_own_data(self, owner: str) -> bool:
         """Whether there is a training on data that its owner brought."""
         return any(isinstance(job, Training) and job.data_folder for job in self.of(owner))
@@ -224,6 +234,14 @@ class Jobs:
         with self.lock:
             job.listeners.remove(listener)
             job.alone_since = time.monotonic()
+
+    def hang_up(self) -> None:
+        """The server is asked to end, which it cannot while pages listen: let them ask again elsewhere."""
+        self.ending.set()
+        with self.lock:
+            listeners = [listener for job in self.jobs.values() for listener in job.listeners]
+        for listener in listeners:
+            listener()
 
     def close(self) -> None:
         """End all processes and remove all files."""
@@ -326,6 +344,7 @@ class Jobs:
         with self.lock:
             job.events.append({**news, "side": side, "sent": time.time()})
             listeners = list(job.listeners)
+        logs.tell_of_job(job.id, job.owner, job.sides, news, seconds=job.started and time.monotonic() - job.started)
         for listener in listeners:
             listener()
 

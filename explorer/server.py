@@ -9,8 +9,11 @@ import gzip
 import json
 import os
 import re
+import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,6 +22,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import explorer
 from explorer import (
     catalogue,
     data,
@@ -27,6 +31,7 @@ from explorer import (
     export,
     jobs,
     lab_routes,
+    logs,
     measurings,
     modules,
     onefile,
@@ -39,6 +44,20 @@ from explorer.files import DamagedFile, read_checked
 from explorer.foreign import serving
 
 FOREVER = "public, max-age=31536000, immutable"
+READY = "ready"
+
+
+@dataclass
+class Course:
+    """Where the server is in its life: starting, ready or closing."""
+
+    status: str = "starting"
+
+
+@functools.cache
+def course() -> Course:
+    """The course of this server."""
+    return Course()
 
 
 def routes(base_path: str, models: Catalogue) -> list[Route]:
@@ -104,8 +123,16 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         return attachment(content, f"{entry.card.name}-codes.parquet", kind="application/vnd.apache.parquet")
 
     async def health(request: Request) -> Response:
-        """Whether the server answers, and how many atlas files it knows."""
-        return JSONResponse({"status": "ok", "atlas_files": len(parts)})
+        """What a load balancer asks: 200 while new visitors are welcome, 503 before and after."""
+        work = jobs.here()
+        about = {
+            "status": course().status,
+            "version": explorer.__version__,
+            "atlas_files": len(parts),
+            "trainings": work.counts(),
+            "backend": work.backend,
+        }
+        return JSONResponse(about, 200 if about["status"] == READY else 503, headers={"Cache-Control": "no-store"})
 
     return [
         Route(f"{prefix}/atlas/{{sha256:str}}", part_by_hash),
@@ -254,13 +281,47 @@ async def collect(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[int, Mu
 @contextlib.asynccontextmanager
 async def lifespan(app: object) -> AsyncIterator[None]:
     """Runs while the server does."""
+    logs.begin()
     answer_at_once()
+    course().status = READY
+    logs.say("server", state=READY, version=explorer.__version__)
     try:
-        yield
+        with told_of_the_end(close_doors):
+            yield
     finally:
+        close_doors()
+        logs.say("server", state="closed")
         jobs.here().close()
         measurings.here().close()
         serving.here().close()
+
+
+def close_doors() -> None:
+    """Send nobody here any more, and let those go who listen."""
+    course().status = "closing"
+    jobs.here().hang_up()
+
+
+@contextlib.contextmanager
+def told_of_the_end(tell: Callable[[], None]) -> Iterator[None]:
+    """Call tell when this process is asked to end. What the server does then it does as well, but it waits for all
+    answers, and those of a running training have no end.
+    """
+    loop = asyncio.get_running_loop()
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(tell)
+        if callable(handler := usual[signal.Signals(number)]):
+            handler(number, frame)
+
+    for number in usual:
+        signal.signal(number, hear)
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 def answer_at_once() -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from explorer import atlas, checkpoints, data, models, own_data, resume, training
+from explorer import atlas, checkpoints, data, logs, models, own_data, resume, training
 from explorer.files import DamagedFile, write_whole
 from explorer.labs import work as labs
 from explorer.loaded import Model
@@ -248,6 +248,7 @@ def say(kind: str, **values: Any) -> None:
 
 
 def main() -> None:
+    logs.begin()
     os.nice(NICE)
     training.prepare("mlp", (1,), threads=1)
     warm_up()
