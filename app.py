@@ -15,6 +15,7 @@ app = st.App(
     middleware=[
         Middleware(request_log.RequestLog, routes=routes, base_path=base_path, visitor_of=visitors.visitor_of),
         Middleware(visitors.Visitors, present=visitors.data_shelf().present),
+        Middleware(server.NoUploads, base_path=base_path),
         Middleware(server.PageHeaders, base_path=base_path, models=models),
         Middleware(server.KnownBase, base_path=base_path),
         Middleware(server.PackedFrontend, base_path=base_path),

@@ -17,11 +17,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from explorer import checkpoints, logs, settings
+from explorer import checkpoints, demo, logs, settings
 from explorer.labs.orders import GIVEN
 
 KINDS = ("ae", "vae")
@@ -49,7 +49,11 @@ def limits_here() -> Limits:
     """The limits, where the environment does not say otherwise (see README)."""
     names = {"at_once": int, "grace_s": float, "training_s": float}
     given = {name: os.environ.get(f"LATENT_EXPLORER_{name.upper()}") for name in names}
-    return Limits(**{name: names[name](value) for name, value in given.items() if value})
+    limits = Limits(**{name: names[name](value) for name, value in given.items() if value})
+    if not demo.mode():
+        return limits
+    training_s = min(limits.training_s, demo.TRAINING_S)
+    return replace(limits, training_s=training_s, active_a_visitor=demo.ACTIVE_A_VISITOR)
 
 
 @dataclass
@@ -136,6 +140,8 @@ class Jobs:
 
     def warm(self) -> None:
         """Someone may start a training soon: have processes ready that hold torch already."""
+        if demo.mode() == demo.LOOK:
+            return
         with self.lock:
             self.wanted = time.monotonic()
             self.spares = [spare for spare in self.spares if spare.poll() is None]
@@ -156,6 +162,10 @@ class Jobs:
         earlier: a folder whose models go on from where they stood. data_folder: the visitor's own data set, in place of
         one that ships.
         """
+        try:
+            demo.check_training(chosen, shipped=not (full or earlier or data_folder))
+        except ValueError as error:
+            raise Refused(str(error)) from None
         name, folder = self._new_place()
         job = Training(name, owner, folder, KINDS, settings=chosen, full=full, earlier=earlier, data_folder=data_folder)
         self._take(job)
@@ -163,6 +173,10 @@ class Jobs:
 
     def submit_lab(self, owner: str, lab: str, chosen: dict[str, Any], *, given: bytes = b"") -> LabRun:
         """Take an order for a lab. given: a file that belongs to it. Raises Refused."""
+        try:
+            demo.check_lab(chosen, given=bool(given))
+        except ValueError as error:
+            raise Refused(str(error)) from None
         name, folder = self._new_place()
         job = LabRun(name, owner, folder, (lab,), lab=lab, chosen=chosen)
         self._take(job, given)
@@ -176,7 +190,9 @@ class Jobs:
         with self.lock:
             active = [other for other in self.jobs.values() if other.state not in ENDED]
             if sum(other.owner == job.owner for other in active) >= self.limits.active_a_visitor:
-                raise Refused(f"You have {self.limits.active_a_visitor} trainings already: stop one of them first")
+                most = self.limits.active_a_visitor
+                many = "a training already: stop it" if most == 1 else f"{most} trainings already: stop one of them"
+                raise Refused(f"You have {many} first")
             if sum(other.state == "waiting" for other in active) >= self.limits.waiting:
                 raise Refused("The queue is full: try again in some minutes")
             job.folder.mkdir(parents=True)

@@ -71,7 +71,7 @@ def tell_of_job(job_id: str, owner: str, sides: Iterable[str], news: dict[str, A
 
 
 class JsonLines(logging.Formatter):
-    """A record of the logging module as one JSON line: of the text what the library itself wrote, without its values."""
+    """A record of the logging module as one JSON line: the text as the library wrote it, without its values."""
 
     def format(self, record: logging.LogRecord) -> str:
         error = record.exc_info[1] if record.exc_info else None

@@ -1,4 +1,4 @@
-"""One line in the log for each request, with nothing in it that a visitor typed or could be found by (explorer.logs)."""
+"""One line in the log for each request, with nothing in it that a visitor typed or is known by (explorer.logs)."""
 
 from __future__ import annotations
 

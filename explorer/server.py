@@ -27,6 +27,7 @@ from explorer import (
     catalogue,
     data,
     decode_routes,
+    demo,
     described,
     export,
     jobs,
@@ -261,6 +262,23 @@ class PackedFrontend:
             and "gzip" in headers.get("accept-encoding", "")
             and not {"range", "if-none-match", "if-modified-since"} & set(headers.keys())
         )
+
+
+class NoUploads:
+    """In a public demo Streamlit's own door for files is shut, whether a page shows it or not."""
+
+    def __init__(self, app: ASGIApp, *, base_path: str) -> None:
+        self.app = app
+        self.door = f"{prefix_of(base_path)}/_stcore/upload_file"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self.app
+        if scope["type"] == "http" and scope["method"] == "PUT" and scope["path"].startswith(self.door):
+            try:
+                demo.check_upload()
+            except ValueError as error:
+                app = PlainTextResponse(f"{error}.", status_code=403)
+        await app(scope, receive, send)
 
 
 async def collect(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[int, MutableHeaders, bytes]:

@@ -15,6 +15,7 @@ LAYERS = [
     {"explorer.bring.limits", "explorer.sandbox"},
     {"explorer.request_log"},
     {"explorer.data", "explorer.models", "explorer.modules", "explorer.scoreboard", "explorer.frontier"},
+    {"explorer.demo"},
     {"explorer.described", "explorer.bring.names", "explorer.bring.scale"},
     {"explorer.bring.report"},
     {"explorer.checkpoints", "explorer.training", "explorer.own_data"},
