@@ -38,6 +38,8 @@ def crew(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     monkeypatch.setattr(visitors, "visitor_of", lambda cookies: ANNA)
     yield made
     made.close()
+    for timer in sets.leaving.values():
+        timer.cancel()
 
 
 def be(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
