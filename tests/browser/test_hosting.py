@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -52,8 +53,9 @@ class Process:
 
 @dataclass(frozen=True)
 class House:
-    """What stands behind one address."""
+    """What stands behind one address. elsewhere: where the servers' calls to other hosts would arrive."""
 
+    elsewhere: socket.socket
     port: int
     processes: tuple[Process, Process]
 
@@ -83,14 +85,18 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     if program is None:
         pytest.skip(get_nginx.MISSING)
     made = [tmp_path_factory.mktemp("server") / "log" for _ in range(2)]
-    settings = {"LATENT_EXPLORER_LOG": "json", "STREAMLIT_SERVER_BASE_URL_PATH": BASE}
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as both:
+        elsewhere = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        elsewhere.setblocking(False)
+        proxy = "http://127.0.0.1:{1}".format(*elsewhere.getsockname())
+        outside = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), proxy)
+        settings = {**outside, "no_proxy": "", "LATENT_EXPLORER_LOG": "json", "STREAMLIT_SERVER_BASE_URL_PATH": BASE}
         commands = [("sh", "-c", COMMAND, sys.executable, str(log)) for log in made]
         servers = list(both.map(lambda command: stack.enter_context(serve(command, **settings)), commands))
         ports = [int(server.url.rsplit(":", 1)[1]) for server in servers]
         front = stack.enter_context(nginx(program, configured(ports)))
         port = int(front.url.rsplit(":", 1)[1])
-        yield House(port, tuple(Process(server.pid, log) for server, log in zip(servers, made)))  # type: ignore[arg-type]
+        yield House(elsewhere, port, tuple(Process(server.pid, log) for server, log in zip(servers, made)))  # type: ignore[arg-type]
 
 
 def table(path: Path) -> Path:
@@ -170,6 +176,10 @@ def test_two_servers_behind_one_address_are_one_to_their_visitors(
     again = usual.new_page()
     again.goto(f"{house.address}/train?job={job}")
     expect(again.get_by_text("There is no such training of yours on this server")).to_be_visible(timeout=PATIENCE_MS)
+
+    # nobody else was told or asked anything
+    with pytest.raises(BlockingIOError):
+        house.elsewhere.accept()
 
     # what was logged
     told = [line for process in house.processes for line in process.lines()]
