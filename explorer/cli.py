@@ -135,8 +135,8 @@ def run_app(options: argparse.Namespace) -> None:
     if port is not None:
         check_port(port)
         os.environ["STREAMLIT_SERVER_PORT"] = str(port)
-    for setting in (demo.mode, logs.is_json):
-        setting()  # refuses what is no such setting
+    demo.mode()  # refuses what is no such setting, before anything starts
+    logs.begin()
     os.chdir(APP.parent)  # Streamlit looks for .streamlit/config.toml here
     from streamlit.web import cli as streamlit_cli
 

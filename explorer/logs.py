@@ -13,14 +13,16 @@ import os
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 SETTING = "LATENT_EXPLORER_LOG"
 KINDS = ("text", "json")
 MOST_TEXT = 500
+TOLD_BETTER_HERE = ("uvicorn", "websockets")  # they name whole addresses
 
 
 def is_json() -> bool:
@@ -70,30 +72,39 @@ def tell_of_job(job_id: str, owner: str, sides: Iterable[str], news: dict[str, A
 # ---- what libraries and faults say
 
 
-class JsonLines(logging.Formatter):
-    """A record of the logging module as one JSON line: the text as the library wrote it, without its values."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        error = record.exc_info[1] if record.exc_info else None
-        about = fault(error) if error else {}
-        return line("log", level=record.levelname, logger=record.name, text=str(record.msg)[:MOST_TEXT], **about)
-
-
 def begin() -> None:
     """From now on each line of this process on stderr is JSON, if that was asked for; may be called again.
 
-    Each logger of Streamlit has a handler of its own, so each is given the format. uvicorn's remarks on websockets name
-    their addresses, which Requests tells better.
+    Taken where all records pass: Streamlit gives each of its loggers a handler of its own, and makes them anew, with
+    uvicorn's record of each full address, whenever its configuration file is touched.
     """
     if not is_json():
         return
-    for name in ("", *logging.root.manager.loggerDict):
-        for handler in logging.getLogger(name).handlers:
-            handler.setFormatter(JsonLines())
-    for name in ("uvicorn", "uvicorn.error", "websockets"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.Logger.callHandlers = tell_record  # type: ignore[assignment, method-assign]
+    warnings.showwarning = tell_warning
     sys.excepthook = uncaught
     threading.excepthook = lambda told: uncaught(told.exc_type, told.exc_value, told.exc_traceback)
+
+
+def tell_record(logger: logging.Logger, record: logging.LogRecord) -> None:
+    """A record as one line, with the text as the library wrote it and without its values."""
+    if record.levelno < logging.WARNING and record.name.split(".")[0] in TOLD_BETTER_HERE:
+        return
+    error = record.exc_info[1] if record.exc_info else None
+    about = fault(error) if error else {}
+    say("log", level=record.levelname, logger=record.name, text=str(record.msg)[:MOST_TEXT], **about)
+
+
+def tell_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """What the warnings module would print, in its own parameters; where it comes from says enough."""
+    say("log", level="WARNING", logger="warnings", text=category.__name__, where=f"{filename}:{lineno}")
 
 
 def uncaught(kind: type[BaseException], error: BaseException | None, where: TracebackType | None) -> None:

@@ -123,7 +123,9 @@ def test_a_log_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         logs.is_json()
 
 
-def test_a_fault_that_a_library_logs_is_one_line_with_its_place_and_without_its_message() -> None:
+def test_a_fault_that_a_library_logs_is_one_line_with_its_place_and_without_its_message(
+    as_json: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     def open_upload() -> None:
         raise ValueError(f"{MARK}\nis no zip")
 
@@ -131,21 +133,23 @@ def test_a_fault_that_a_library_logs_is_one_line_with_its_place_and_without_its_
         open_upload()
     told = (ValueError, caught.value, caught.value.__traceback__)
     record = logging.LogRecord("streamlit", logging.ERROR, __file__, 1, "Could not read %s", (MARK,), told)
-    line = logs.JsonLines().format(record)
-    assert len(line.splitlines()) == 1
-    about = json.loads(line)
+    logs.tell_record(logging.getLogger("streamlit"), record)
+    (about,) = said(capsys)
     assert (about["fault"], about["text"], about["logger"]) == ("ValueError", "Could not read %s", "streamlit")
     assert "in open_upload: raise ValueError" in about["traceback"][-1]
-    assert f"{MARK}" not in line.replace("{MARK}", "")
+    assert MARK not in json.dumps(about)
 
 
 FAULTY = """
-import logging, threading
+import logging, threading, warnings
 from explorer import logs
-handler = logging.StreamHandler()
-logging.getLogger("a.library").addHandler(handler)
 logs.begin()
-logging.getLogger("a.library").error("Careful")
+logging.getLogger("none.of.its.own").error("Careful")
+library = logging.getLogger("uvicorn.access")
+library.addHandler(logging.StreamHandler())
+library.setLevel(logging.INFO)
+library.info("GET /MARKED-4711")
+warnings.warn("MARKED-4711")
 thread = threading.Thread(target=lambda: 1 / 0)
 thread.start(); thread.join()
 raise RuntimeError("MARKED-4711")
@@ -164,11 +168,13 @@ def test_every_line_of_a_process_that_dies_is_json() -> None:
     told = [json.loads(line) for line in done.stderr.splitlines()]
     assert [(one["kind"], one.get("fault")) for one in told] == [
         ("log", None),
+        ("log", None),
         ("fault", "ZeroDivisionError"),
         ("fault", "RuntimeError"),
     ]
     assert done.returncode == 1
     assert MARK not in done.stderr
+    assert done.stdout == ""
 
 
 def test_a_run_is_logged_when_it_begins_and_when_it_ends(as_json: None, capsys: pytest.CaptureFixture[str]) -> None:
