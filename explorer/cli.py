@@ -130,10 +130,14 @@ def add_sweep_options(sweep: argparse.ArgumentParser) -> None:
 
 
 def run_app(options: argparse.Namespace) -> None:
+    from explorer import demo, logs
+
     port = os.environ.get("STREAMLIT_SERVER_PORT") if options.port is None else options.port
     if port is not None:
         check_port(port)
         os.environ["STREAMLIT_SERVER_PORT"] = str(port)
+    demo.mode()  # refuses what is no such setting, before anything starts
+    logs.begin()
     os.chdir(APP.parent)  # Streamlit looks for .streamlit/config.toml here
     from streamlit.web import cli as streamlit_cli
 

@@ -16,13 +16,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from explorer import checkpoints, job_files, places, settings
+from explorer import checkpoints, demo, job_files, logs, places, settings
 from explorer.labs.orders import GIVEN
-from explorer.workers import HERE, ON_RAY, STATES, chosen, ended_by_itself, start_process, tell, to_go_on
+from explorer.workers import BACKENDS, HERE, ON_RAY, STATES, chosen, ended_by_itself, start_process, tell, to_go_on
 
 KINDS = ("ae", "vae")
 ENDED = ("done", "stopped", "failed")
@@ -50,7 +50,11 @@ def limits_here() -> Limits:
     """The limits, where the environment does not say otherwise (see README)."""
     names = {"at_once": int, "grace_s": float, "training_s": float}
     given = {name: os.environ.get(f"LATENT_EXPLORER_{name.upper()}") for name in names}
-    return Limits(**{name: names[name](value) for name, value in given.items() if value})
+    limits = Limits(**{name: names[name](value) for name, value in given.items() if value})
+    if not demo.mode():
+        return limits
+    training_s = min(limits.training_s, demo.TRAINING_S)
+    return replace(limits, training_s=training_s, active_a_visitor=demo.ACTIVE_A_VISITOR)
 
 
 @dataclass
@@ -172,7 +176,7 @@ class Jobs:
         self.jobs: dict[str, Job] = {}
         self.spares: list[subprocess.Popen[str]] = []
         self.wanted = time.monotonic()
-        self.leaving = threading.Event()
+        self.ending = threading.Event()
         self.closed = threading.Event()
         self._restore()
         threading.Thread(target=self._watch, daemon=True).start()
@@ -181,6 +185,8 @@ class Jobs:
 
     def warm(self) -> None:
         """Someone may start a training soon: have processes ready that hold torch already."""
+        if demo.mode() == demo.LOOK:
+            return
         with self.lock:
             self.wanted = time.monotonic()
             self.spares = [spare for spare in self.spares if spare.poll() is None]
@@ -201,6 +207,10 @@ class Jobs:
         earlier: a folder whose models go on from where they stood. data_folder: the visitor's own data set, in place of
         one that ships.
         """
+        try:
+            demo.check_training(chosen, shipped=not (full or earlier or data_folder))
+        except ValueError as error:
+            raise Refused(str(error)) from None
         name, folder = self._new_place()
         job = Training(name, owner, folder, KINDS, settings=chosen, full=full, earlier=earlier, data_folder=data_folder)
         self._take(job)
@@ -208,6 +218,10 @@ class Jobs:
 
     def submit_lab(self, owner: str, lab: str, chosen: dict[str, Any], *, given: bytes = b"") -> LabRun:
         """Take an order for a lab. given: a file that belongs to it. Raises Refused."""
+        try:
+            demo.check_lab(chosen, given=bool(given))
+        except ValueError as error:
+            raise Refused(str(error)) from None
         name, folder = self._new_place()
         job = LabRun(name, owner, folder, (lab,), lab=lab, chosen=chosen)
         self._take(job, given)
@@ -223,7 +237,9 @@ class Jobs:
         with self.lock:
             active = [other for other in self.jobs.values() if other.state not in ENDED]
             if sum(other.owner == job.owner for other in active) >= self.limits.active_a_visitor:
-                raise Refused(f"You have {self.limits.active_a_visitor} trainings already: stop one of them first")
+                most = self.limits.active_a_visitor
+                many = "a training already: stop it" if most == 1 else f"{most} trainings already: stop one of them"
+                raise Refused(f"You have {many} first")
             if sum(other.state == "waiting" for other in active) >= self.limits.waiting:
                 raise Refused("The queue is full: try again in some minutes")
             try:
@@ -251,6 +267,18 @@ class Jobs:
     def owners(self) -> set[str]:
         with self.lock:
             return {job.owner for job in self.jobs.values()}
+
+    @property
+    def backend(self) -> str:
+        """Which of explorer.workers.BACKENDS works for them."""
+        return next(name for name, module in BACKENDS.items() if module == self.module)
+
+    def counts(self) -> dict[str, int]:
+        """How many are at work, and how many wait."""
+        with self.lock:
+            states = [job.state for job in self.jobs.values() if job.state not in ENDED]
+        waiting = states.count("waiting")
+        return {"running": len(states) - waiting, "waiting": waiting}
 
     def has_own_data(self, owner: str) -> bool:
         """Whether there is a training on data that its owner brought."""
@@ -286,8 +314,8 @@ class Jobs:
             job.alone_since = time.monotonic()
 
     def hang_up(self) -> None:
-        """The server is about to end: whoever listens is to stop, or it would wait for them."""
-        self.leaving.set()
+        """The server is asked to end, which it cannot while pages listen: let them ask again."""
+        self.ending.set()
         with self.lock:
             listeners = [listener for job in self.jobs.values() for listener in job.listeners]
         for listener in listeners:
@@ -418,6 +446,7 @@ class Jobs:
                 job_files.add_news(job.folder, told)
             job.recall(told)
             listeners = list(job.listeners)
+        logs.tell_of_job(job.id, job.owner, job.sides, news, seconds=job.started and time.monotonic() - job.started)
         for listener in listeners:
             listener()
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from explorer import atlas, data
+from explorer import atlas, data, demo
 from explorer.jobs import Jobs, LabRun, Refused
 from explorer.labs import orders
 from explorer.labs.result import RESULT
@@ -35,6 +35,10 @@ def routes(prefix: str, jobs: Jobs) -> list[Route]:
         visitor, lab = visitor_of(request.cookies), request.path_params["lab"]
         if not visitor:
             return problem(NO_COOKIE, 403)
+        try:
+            demo.check_lab({}, given=lab in orders.TAKE_A_FILE)
+        except ValueError as error:
+            return problem(f"{error}.", 403)
         given = await bounded_body(request, most=orders.MAX_GIVEN_BYTES)
         if given is None:
             return problem(f"A file may have at most {orders.MAX_GIVEN_BYTES // 10**6} MB: send a part of it.", 413)

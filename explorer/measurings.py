@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from explorer import demo
 from explorer.sandbox import ONE_THREAD
 from explorer.scoreboard import COUNT, Figure
 
@@ -75,7 +76,11 @@ class Measurings:
         self.lock = threading.Lock()
 
     def start(self, folder: Path, dataset: Path | None = None) -> Measuring:
-        """Measure the model in folder; one that is under way goes on. dataset: the folder of its own data set."""
+        """Measure the model in folder; one that is under way goes on. dataset: the folder of its own data set.
+
+        Raises ValueError where a public demo computes nothing.
+        """
+        demo.check_work()
         with self.lock:
             there = self.running.get(folder)
             if there is None or there.ended:

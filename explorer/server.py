@@ -12,9 +12,9 @@ import re
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -23,14 +23,17 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import explorer
 from explorer import (
     catalogue,
     data,
     decode_routes,
+    demo,
     described,
     export,
     jobs,
     lab_routes,
+    logs,
     measurings,
     modules,
     onefile,
@@ -43,6 +46,20 @@ from explorer.files import DamagedFile, read_checked
 from explorer.foreign import serving
 
 FOREVER = "public, max-age=31536000, immutable"
+READY = "ready"
+
+
+@dataclass
+class Course:
+    """Where the server is in its life: starting, ready or closing."""
+
+    status: str = "starting"
+
+
+@functools.cache
+def course() -> Course:
+    """The course of this server."""
+    return Course()
 
 
 def routes(base_path: str, models: Catalogue) -> list[Route]:
@@ -108,8 +125,16 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         return attachment(content, f"{entry.card.name}-codes.parquet", kind="application/vnd.apache.parquet")
 
     async def health(request: Request) -> Response:
-        """Whether the server answers, and how many atlas files it knows."""
-        return JSONResponse({"status": "ok", "atlas_files": len(parts)})
+        """What a load balancer asks: 200 while new visitors are welcome, 503 before and after."""
+        work = jobs.here()
+        about = {
+            "status": course().status,
+            "version": explorer.__version__,
+            "atlas_files": len(parts),
+            "trainings": work.counts(),
+            "backend": work.backend,
+        }
+        return JSONResponse(about, 200 if about["status"] == READY else 503, headers={"Cache-Control": "no-store"})
 
     return [
         Route(f"{prefix}/atlas/{{sha256:str}}", part_by_hash),
@@ -240,6 +265,23 @@ class PackedFrontend:
         )
 
 
+class NoUploads:
+    """In a public demo Streamlit's own door for files is shut, whether a page shows it or not."""
+
+    def __init__(self, app: ASGIApp, *, base_path: str) -> None:
+        self.app = app
+        self.door = f"{prefix_of(base_path)}/_stcore/upload_file"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self.app
+        if scope["type"] == "http" and scope["method"] == "PUT" and scope["path"].startswith(self.door):
+            try:
+                demo.check_upload()
+            except ValueError as error:
+                app = PlainTextResponse(f"{error}.", status_code=403)
+        await app(scope, receive, send)
+
+
 async def collect(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[int, MutableHeaders, bytes]:
     """The whole answer of app: status, headers, body."""
     start: Message = {}
@@ -258,33 +300,50 @@ async def collect(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[int, Mu
 @contextlib.asynccontextmanager
 async def lifespan(app: object) -> AsyncIterator[None]:
     """Runs while the server does."""
+    logs.begin()
     answer_at_once()
-    before_the_end(jobs.here().hang_up)
+    course().status = READY
+    logs.say("server", state=READY, version=explorer.__version__)
     try:
-        yield
+        with told_of_the_end(close_doors):
+            yield
     finally:
+        close_doors()
+        logs.say("server", state="closed")
         jobs.here().close()
         measurings.here().close()
         serving.here().close()
 
 
-def before_the_end(call: Callable[[], None]) -> None:
-    """Call as soon as this process is told to end.
+def close_doors() -> None:
+    """Send nobody here any more, and let those go who listen."""
+    course().status = "closing"
+    jobs.here().hang_up()
 
-    The server then waits until all answers are given, before the lifespan's own end, and a stream of events has none.
+
+@contextlib.contextmanager
+def told_of_the_end(tell: Callable[[], None]) -> Iterator[None]:
+    """Call tell when this process is asked to end. What the server does then it does as well, but it waits for all
+    answers, and those of a running training have no end.
     """
     if threading.current_thread() is not threading.main_thread():  # where signals cannot be heard
+        yield
         return
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        former = signal.getsignal(number)
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-        def heard(number: int, frame: FrameType | None, former: Any = former) -> None:
-            loop.call_soon_threadsafe(call)
-            if callable(former):
-                former(number, frame)
+    def hear(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(tell)
+        if callable(handler := usual[signal.Signals(number)]):
+            handler(number, frame)
 
-        signal.signal(number, heard)
+    for number in usual:
+        signal.signal(number, hear)
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 def answer_at_once() -> None:

@@ -208,7 +208,10 @@ async def bounded_body(request: Request, *, most: int) -> bytes | None:
 
 
 async def stream(jobs: Jobs, job: Job, start: int) -> AsyncIterator[str]:
-    """All events from number start on as server-sent events, and then each as it comes, until job or server ends."""
+    """All events from number start on as server-sent events, and then each as it comes, until the job has ended.
+
+    A server that is asked to end stops in the middle, and the browser asks again.
+    """
     loop, news = asyncio.get_running_loop(), asyncio.Event()
 
     def listener() -> None:
@@ -217,7 +220,7 @@ async def stream(jobs: Jobs, job: Job, start: int) -> AsyncIterator[str]:
     jobs.listen(job, listener)
     try:
         yield "retry: 1000\n\n"
-        while not jobs.leaving.is_set():
+        while not jobs.ending.is_set():
             news.clear()
             while start < len(job.events):
                 yield f"id: {start}\ndata: {json.dumps(job.events[start])}\n\n"

@@ -21,7 +21,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from explorer import catalogue, checkpoints, data, jobs, own_data
+from explorer import catalogue, checkpoints, data, demo, jobs, own_data
 from explorer.files import DamagedFile, read_record, write_whole
 
 COOKIE = "latent_explorer_visitor"
@@ -162,8 +162,10 @@ class Shelf:
         """Copy models to the visitor's shelf as "<name>-ae" and "<name>-vae". Returns their names.
 
         uploaded: they came as files, and go when the visitor does.
-        Raises ValueError for a name that is taken or cannot be one, or a full shelf.
+        Raises ValueError for a name that is taken or cannot be one, a full shelf, or a server that takes no files.
         """
+        if uploaded:
+            demo.check_upload()
         if not PAIR_NAME.fullmatch(name):
             raise ValueError(f"A name is 1 to 40 letters, digits, dots or dashes, such as my-first, got {name[:60]!r}")
         cards = [checkpoints.read_card(folder) for folder in folders]
@@ -296,7 +298,11 @@ class DataShelf:
             return tuple(self.kept.get(visitor, {}).values())
 
     def place(self, visitor: str) -> Path:
-        """A new empty folder among the visitor's own, for what is being read. Raises ValueError for nobody."""
+        """A new empty folder among the visitor's own, for what is being read.
+
+        Raises ValueError for nobody, and on a server that takes no files.
+        """
+        demo.check_upload()
         if not visitor:
             raise ValueError(
                 "A data set needs a cookie, so that nobody else sees it: allow cookies and reload the page"

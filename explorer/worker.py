@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from explorer import atlas, checkpoints, data, models, own_data, resume, training
+from explorer import atlas, checkpoints, data, logs, models, own_data, resume, training
 from explorer.files import DamagedFile, write_whole
 from explorer.labs import work as labs
 from explorer.loaded import Model
@@ -254,6 +254,7 @@ def resource_peak() -> int:
 
 def main() -> None:
     end_with_reader_alone()
+    logs.begin()
     os.nice(NICE)
     training.prepare("mlp", (1,), threads=1)
     warm_up()

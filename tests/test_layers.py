@@ -13,6 +13,7 @@ HEAVY = {"torch", "torchvision", "umap", "sklearn", "numba", "scipy", "plotly", 
 LAYERS = [
     {
         "explorer.files",
+        "explorer.logs",
         "explorer.settings",
         "explorer.statistics",
         "explorer.tables",
@@ -20,7 +21,9 @@ LAYERS = [
         "explorer.places",
     },
     {"explorer.bring.limits", "explorer.sandbox", "explorer.job_files"},
+    {"explorer.request_log"},
     {"explorer.data", "explorer.models", "explorer.modules", "explorer.scoreboard", "explorer.frontier"},
+    {"explorer.demo"},
     {"explorer.described", "explorer.bring.names", "explorer.bring.scale"},
     {"explorer.bring.report"},
     {"explorer.checkpoints", "explorer.training", "explorer.own_data"},

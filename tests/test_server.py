@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+import explorer
 from explorer import atlas, catalogue, checkpoints, modules, server
 from explorer.files import sha256
+from explorer.jobs import Jobs, Limits
 from tests.asgi import get
 
 
@@ -75,14 +80,62 @@ def test_all_routes_move_under_the_base_path(shipped: Path, base_path: str) -> N
     app = app_for(shipped, base_path)
     digest = parts_of(shipped / "digits-ae-3")["images"]["sha256"]
     for path in ("/health", f"/atlas/{digest}"):
-        assert get(app, f"/sub{path}").status == 200
+        assert get(app, f"/sub{path}").status != 404
         assert get(app, path).status == 404
 
 
-def test_health_tells_how_many_files_can_be_asked_for(shipped: Path) -> None:
+@pytest.fixture
+def course(monkeypatch: pytest.MonkeyPatch) -> server.Course:
+    """The course of a server that is just starting."""
+    made = server.Course()
+    monkeypatch.setattr(server, "course", lambda: made)
+    return made
+
+
+def test_health_tells_what_a_load_balancer_asks(shipped: Path, course: server.Course) -> None:
     hashes = {part["sha256"] for model in ("ae", "vae") for part in parts_of(shipped / f"digits-{model}-3").values()}
+    course.status = "ready"
     answer = get(app_for(shipped), "/health")
-    assert json.loads(answer.body) == {"status": "ok", "atlas_files": len(hashes) + 2}, "both weights are among them"
+    assert answer.status == 200
+    assert answer.headers["cache-control"] == "no-store"
+    assert json.loads(answer.body) == {
+        "status": "ready",
+        "version": explorer.__version__,
+        "atlas_files": len(hashes) + 2,  # both weights are among them
+        "trainings": {"running": 0, "waiting": 0},
+        "backend": "processes",
+    }
+
+
+def test_a_server_is_ready_while_it_runs_and_not_before_and_after(
+    shipped: Path, course: server.Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Jobs(Limits(at_once=0))
+    monkeypatch.setattr(server.jobs, "here", lambda: work)
+    app, seen = app_for(shipped), []
+
+    def ask() -> None:
+        with ThreadPoolExecutor(1) as elsewhere:
+            answer = elsewhere.submit(get, app, "/health").result()
+        seen.append((answer.status, json.loads(answer.body)["status"]))
+
+    async def live() -> None:
+        ask()
+        async with server.lifespan(None):
+            ask()
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0)
+            ask()
+
+    heard: list[int] = []
+    usual = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        asyncio.run(live())
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+    assert seen == [(503, "starting"), (200, "ready"), (503, "closing")]
+    assert heard == [signal.SIGTERM], "what the server does about it, it does too"
+    assert work.ending.is_set()
 
 
 def test_the_weights_of_a_model_are_served_as_they_lie_on_the_disk(shipped: Path) -> None:
@@ -94,7 +147,7 @@ def test_the_weights_of_a_model_are_served_as_they_lie_on_the_disk(shipped: Path
 
 
 def test_a_server_without_a_sound_model_still_answers(tmp_path: Path) -> None:
-    assert json.loads(get(app_for(tmp_path), "/health").body) == {"status": "ok", "atlas_files": 0}
+    assert json.loads(get(app_for(tmp_path), "/health").body)["atlas_files"] == 0
 
 
 @pytest.mark.parametrize("path", ["/health", "/atlas/nothing", "/elsewhere"])

@@ -155,6 +155,19 @@ def test_who_lost_the_connection_hears_what_was_missed(app: Starlette, ended: Jo
     assert told_events(answer) == list(enumerate(ended.events))[first:]
 
 
+def test_a_server_that_is_to_end_lets_listening_pages_go(jobs: Jobs, waiting: Job) -> None:
+    async def hear() -> list[str]:
+        news = training_routes.stream(jobs, waiting, 0)
+        heard = [await anext(news) for _ in range(1 + len(waiting.events))]
+        asyncio.get_running_loop().call_later(0.01, jobs.hang_up)
+        return [*heard, *[line async for line in news]]
+
+    assert not any("event: end" in line for line in asyncio.run(hear())), (
+        "the training has not ended, so it is heard on"
+    )
+    assert waiting.listeners == []
+
+
 def test_news_comes_when_it_happens_and_the_job_knows_who_listens(jobs: Jobs, waiting: Job) -> None:
     async def listen() -> list[str]:
         news = training_routes.stream(jobs, waiting, len(waiting.events))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from explorer import atlas, catalogue, checkpoints, described, figures, frontier, measurings, scoreboard, visitors
+from explorer import atlas, catalogue, checkpoints, demo, described, figures, frontier, measurings, scoreboard, visitors
 from explorer.files import DamagedFile
 from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, MEASURES, Figure, Scoreboard
 from explorer.settings import is_table
@@ -248,6 +248,9 @@ def offer(missing: dict[str, Path], datasets: dict[str, Path]) -> None:
         if one and one.problem:
             st.warning(f"{name} could not be measured. {one.problem}")
             measurings.here().forget(folder)
+    if demo.mode() == demo.LOOK:
+        st.info(f"Not measured: {' and '.join(missing)}. {demo.sentence()}")
+        return
     own = any(name in datasets for name in missing)
     first = " Of your own data a classifier learns first, which takes up to a minute more." if own else ""
     st.info(f"Not measured yet: {' and '.join(missing)}. It takes about a minute.{first}")

@@ -7,10 +7,11 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-from explorer import data, described, jobs, own_data, visitors
+from explorer import data, demo, described, jobs, own_data, visitors
 from explorer.files import DamagedFile
 from explorer.settings import ImageShape, Settings, check_architecture, count_parameters, is_table, parse_hidden
 from explorer.stage import live
@@ -26,7 +27,7 @@ PRESETS = {
     "one dimension": ("a code of one number: every image on one line", {"latent_dim": 1}),
     "back to the defaults": ("beta 1, two dimensions, 10 epochs", {}),
 }
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "data": "mnist",
     "arch": "mlp",
     "hidden_mlp": "512,256",
@@ -68,8 +69,17 @@ class Source:
     folder: Path | None = None
 
 
+def most_epochs() -> int:
+    return demo.MAX_EPOCHS if demo.mode() else MAX_EPOCHS
+
+
+def defaults() -> dict[str, Any]:
+    """What the widgets start with, within what this server grants."""
+    return {**DEFAULTS, "epochs": min(DEFAULTS["epochs"], most_epochs())}
+
+
 def choose_preset(values: dict[str, object]) -> None:
-    st.session_state.update({**DEFAULTS, "data": st.session_state["data"], **values})
+    st.session_state.update({**defaults(), "data": st.session_state["data"], **values})
 
 
 def sources(visitor: str) -> dict[str, Source]:
@@ -79,7 +89,7 @@ def sources(visitor: str) -> dict[str, Source]:
     full = {
         f"{name} full": replace(one, label=f"{titles[name]}, all 60,000", n=60_000, full=True)
         for name, one in large.items()
-        if data.has_full(name)
+        if data.has_full(name) and not demo.mode()
     }
     digits = Source("digits", f"{titles['digits']}, 1,438 images", (1, 8, 8), 1438)
     return {**large, **full, "digits": digits, **own_sources(visitor)}
@@ -116,7 +126,7 @@ def first_choice(there: dict[str, Source]) -> None:
 def controls(there: dict[str, Source]) -> None:
     """The widgets; what they say is read by as_chosen."""
     first_choice(there)
-    for key, value in DEFAULTS.items():
+    for key, value in defaults().items():
         st.session_state.setdefault(key, value)
     what, network, weights, steps = st.columns(4)
     what.selectbox("Data", list(there), format_func=lambda key: there[key].label, key="data", help=HELP["data"])
@@ -124,7 +134,7 @@ def controls(there: dict[str, Source]) -> None:
     arch = network.segmented_control("Network", ["mlp", "conv"], key="arch", required=True, help=HELP["arch"])
     network.text_input("Hidden sizes", key=f"hidden_{arch}", help=HELP["hidden"])
     weights.select_slider("beta (the VAE's only)", BETAS, key="beta", help=HELP["beta"])
-    weights.number_input("Epochs", 1, MAX_EPOCHS, key="epochs", help=HELP["epochs"])
+    weights.number_input("Epochs", 1, most_epochs(), key="epochs", help=HELP["epochs"])
     steps.select_slider("Learning rate", RATES, key="lr", format_func=lambda rate: f"{rate:g}", help=HELP["lr"])
     left, right = steps.columns(2)
     left.selectbox("Batch", BATCHES, key="batch_size", help=HELP["batch_size"])
@@ -160,6 +170,7 @@ def check(chosen: Settings, source: Source) -> None:
     if vae > MAX_WEIGHTS:
         raise ValueError(f"On this page a model may have at most {MAX_WEIGHTS:,} weights, this one has {vae:,}")
     chosen.check(image_shape=source.image_shape, n=source.n)
+    demo.check_training(chosen, shipped=not source.full and source.folder is None)
 
 
 def size_of_pair(chosen: Settings, source: Source) -> str:
@@ -273,6 +284,8 @@ def bring(visitor: str) -> None:
 def own_models(visitor: str) -> None:
     """What this visitor has kept: download, go on, remove; and a place to bring more."""
     pairs = {name: pair for name, pair in visitors.shelf().pairs(visitor).items() if not pair.is_onnx}
+    if demo.mode() and not pairs:
+        return
     with st.expander(f"Your models ({len(pairs)})" if pairs else "Your models: load a file", expanded=False):
         for pair in pairs.values():
             row = st.container(horizontal=True, vertical_alignment="center")
@@ -287,16 +300,17 @@ def own_models(visitor: str) -> None:
             )
             query = f"?data={first.dataset}&d={first.latent_dim}&left={cards[0].name}&right={cards[-1].name}"
             row.markdown(f"[Explore](./{query}) · [Download](./kept/{pair.name}.zip)")
-            if pair.can_go_on:
+            if pair.can_go_on and not demo.mode():
                 row.button("10 epochs more", key=f"more {pair.name}", on_click=go_on, args=(pair.name, 10))
             row.button("Remove", key=f"remove {pair.name}", on_click=visitors.shelf().remove, args=(visitor, pair.name))
-        st.file_uploader(
-            "Load a file that was downloaded here or elsewhere (.zip)",
-            type="zip",
-            key="upload",
-            on_change=bring,
-            args=(visitor,),
-        )
+        if not demo.mode():
+            st.file_uploader(
+                "Load a file that was downloaded here or elsewhere (.zip)",
+                type="zip",
+                key="upload",
+                on_change=bring,
+                args=(visitor,),
+            )
     if welcome := st.session_state.pop("welcome", None):
         st.success(welcome)
 
@@ -307,7 +321,10 @@ st.caption("An autoencoder and a variational autoencoder learn the same data, on
 visitor = visitors.visitor_of(st.context.cookies)
 job_id = st.query_params.get("job", "")
 job = jobs.here().get(job_id, visitor)
-form(visitor, running=job is not None)
+if demo.mode():
+    st.info(demo.sentence())
+if demo.mode() != demo.LOOK:
+    form(visitor, running=job is not None)
 if visitor:
     own_models(visitor)
 if refusal := st.session_state.pop("refusal", None):

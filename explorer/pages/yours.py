@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from explorer import arrivals, catalogue, data, visitors
+from explorer import arrivals, catalogue, data, demo, visitors
 from explorer.bring import limits, process
 from explorer.bring.report import AUTO, MEANINGS, NO_LABEL, Choices, Report
 from explorer.files import DamagedFile
@@ -259,7 +259,9 @@ an_image, a_data_set, a_model = st.tabs(["An image", "A data set", "A model (ONN
 visitor = visitors.visitor_of(st.context.cookies)
 with an_image:
     yours(catalogue.for_browser(catalogue.shipped(), data.titles(), own=visitors.shelf().of(visitor)))
-with a_data_set:
-    bring(visitor)
-with a_model:
-    bring_model(visitor)
+for tab, bring_it in ((a_data_set, bring), (a_model, bring_model)):
+    with tab:
+        if demo.mode():
+            st.info(demo.sentence())
+        else:
+            bring_it(visitor)
