@@ -221,7 +221,7 @@ def done(cell: Cell, out: Path, plan: Plan) -> dict[str, Any] | None:
     try:
         found = read_cell(folder)
         for name, max_bytes in FILES.items():
-            read_checked(folder / name, expected_sha256=found["files"].get(name), max_bytes=max_bytes)
+            read_checked(folder / name, expected_sha256=found["files"][name], max_bytes=max_bytes)
     except UnknownFormat as error:
         raise UnknownFormat(f"{error}; or take another folder") from error
     except DamagedFile:
@@ -239,11 +239,14 @@ def read_cell(folder: Path) -> dict[str, Any]:
     record = read_record(path, what="a cell of a sweep", known_format=FORMAT, max_bytes=MAX_CELL_BYTES)
     try:
         sound = all(map(frontier.is_sound, frontier.collect([record]).points))
-        known = isinstance(record["files"], dict) and isinstance(record["samples"], int) and record["data_sha256"]
+        hashed = record["files"].keys() == FILES.keys() and all(
+            isinstance(one, str) for one in record["files"].values()
+        )
+        known = isinstance(record["samples"], int) and isinstance(record["data_sha256"], str)
         timed = 0 <= float(record["seconds"]) < float("inf")
     except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise DamagedFile(f"{path} is not a cell of a sweep: {error!r}") from error
-    if not (sound and known and timed):
+    if not (sound and hashed and known and timed):
         raise DamagedFile(f"{path} is not a cell of a sweep: it holds values that are none")
     return record
 
@@ -289,7 +292,7 @@ class Look:
 
 
 def look(out: Path, *, read: Callable[[Path], dict[str, Any]] = read_cell) -> Look:
-    """Where the sweep in a folder stands. read: as read_cell, perhaps from memory. Raises DamagedFile without a plan."""
+    """Where the sweep in a folder stands. read: as read_cell, or from memory. Raises DamagedFile without a plan."""
     plan = read_plan(out)
     records, running, failed = [], [], []
     for cell in plan.cells:

@@ -6,6 +6,7 @@ Exit status: 0 success, 2 a user's mistake told in one line, anything else is ou
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import socket
@@ -477,11 +478,11 @@ def run_sweep(options: argparse.Namespace) -> None:
         raise ValueError("--address is a cluster's: give it with --backend ray")
     check_writable(options.out)
     plan = sweep.make_plan(grid, dataset, samples=options.samples)
-    bar = tqdm(desc="sweep", total=len(grid), unit="cell", file=sys.stderr)
-    with backend_of(options, dataset) as backend, bar as shown:
+    results, bar = sys.stdout, tqdm(desc="sweep", total=len(grid), unit="cell", file=sys.stderr)
+    with contextlib.redirect_stdout(sys.stderr), backend_of(options, dataset) as backend, bar as shown:  # Ray prints
         for record in sweep.run(plan, options.out, backend, tell=lambda news: tell_of_cell(shown, news)):
             shown.update()
-            print(json.dumps(record) if options.json else sweep.as_text(record), flush=True)
+            print(json.dumps(record) if options.json else sweep.as_text(record), file=results, flush=True)
 
 
 def backend_of(options: argparse.Namespace, dataset: Dataset) -> Processes | Cluster:

@@ -1,12 +1,13 @@
 """A sweep's cells on a Ray cluster: a task a cell, on any machine that has this very code. No disk is shared.
 
-The data set goes to each machine once, through Ray's object store; a cell's epochs and files come back the same way. The
-tasks of a machine that is lost run again on another. See docs/cluster.md.
+The data set goes to each machine once, through Ray's object store; a cell's epochs and files come back the same way.
+The tasks of a machine that is lost run again on another. See docs/cluster.md.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import socket
 import time
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from explorer.data import Dataset
 
 RETRIES = 3  # of a cell whose machine or process is lost
+CONNECT_S = 5.0
 AHEAD = 2  # cells that wait on the cluster, so that no core waits for the next one
 
 
@@ -42,8 +44,9 @@ class Cluster:
             raise ValueError("Ray is not installed: pip install -e '.[cluster]'") from error
         self.ray = ray
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError) as error:
+            check_answers(address)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ValueError) as error:
             way_out = "start one with: ray start --head, or name its address, such as --address 10.0.0.1:6379"
             raise ConnectionError(f"There is no Ray cluster at {address}: {way_out}") from error
         self.task = ray.remote(num_returns="streaming", num_cpus=1, max_retries=RETRIES)(work_there)
@@ -59,7 +62,8 @@ class Cluster:
         self.ray.shutdown()
 
     def room(self) -> int:
-        return int(self.ray.cluster_resources().get("CPU", 0)) + AHEAD - len(self.running)
+        there = self.ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return int(there.get("CPU", 0)) + AHEAD - len(self.running)
 
     def start(self, cell: Cell) -> None:
         self.running[self.task.remote(cell, *self.given)] = cell
@@ -83,6 +87,13 @@ class Cluster:
         if isinstance(news, Made | Failed):
             del self.running[one]
         return news
+
+
+def check_answers(address: str) -> None:
+    """Raise OSError or ValueError if nothing listens at host:port. Ray itself would wait for minutes."""
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
 
 
 def work_there(cell: Cell, dataset: Dataset, samples: int, code: str) -> Iterator[News]:
