@@ -298,26 +298,31 @@ def look(out: Path, *, read: Callable[[Path], dict[str, Any]] = read_cell) -> Lo
     for cell in plan.cells:
         folder = out / cell.name
         try:
-            records.append(read(folder))
+            record = read(folder)
+            if record["cell"] != cell.record():
+                raise DamagedFile(f"{folder} holds another cell")
+            records.append(record)
         except DamagedFile:
             state = read_state(folder)
             if is_claimed(folder):
-                running.append(Running(cell, state.get("epoch", 0), state.get("where", ""), state.get("stats", {})))
+                running.append(Running(cell, state.get("epoch", 0), state.get("where", ""), state["stats"]))
             elif "problem" in state:
                 failed.append(cell)
     return Look(out.name, plan, tuple(records), tuple(running), tuple(failed))
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """How far a cell is; nothing where that is not known."""
+    """How far a cell is, of what is known of that; stats are there always."""
     try:
         state = read_record(
             folder / STATE, what="the state of a cell", known_format=STATE_FORMAT, max_bytes=MAX_STATE_BYTES
         )
     except DamagedFile:
-        return {}
+        return {"stats": {}}
     kinds = {"epoch": int, "where": str, "stats": dict, "problem": str}
-    return {key: state[key] for key, kind in kinds.items() if isinstance(state.get(key), kind)}
+    found = {key: state[key] for key, kind in kinds.items() if isinstance(state.get(key), kind)}
+    stats = {key: value for key, value in found.get("stats", {}).items() if type(value) in (int, float)}
+    return {**found, "stats": stats}
 
 
 def sweeps(root: Path) -> Iterator[Path]:

@@ -15,15 +15,11 @@ from typing import Any
 import pytest
 
 from explorer import cells
-from explorer.cells import Cell, Plan
+from explorer.cells import Cell
 from explorer.files import DamagedFile, UnknownFormat, sha256
-from explorer.settings import Settings
 from explorer.sweep import Epoch, Failed, Incomplete, Made, News, run
+from tests.sweep_folder import BASE, FILES, GRID, PLAN, finish, record_of
 
-BASE = Settings(dataset="digits", hidden=(16,), epochs=4)
-GRID = tuple(cells.grid(BASE, betas=[0.0, 4.0], latent_dims=[2, 3], seeds=1))
-PLAN = Plan(GRID, samples=60, data_sha256="d" * 64, started=1000.0)
-FILES = {name: name.encode() for name in cells.FILES}
 HOLD = """
 import sys, time
 from pathlib import Path
@@ -33,15 +29,6 @@ file = cells.claim(Path(sys.argv[1]), cell)
 print("held" if file else "refused", flush=True)
 time.sleep(60)
 """
-
-
-def record_of(cell: Cell) -> dict[str, Any]:
-    figure = {"measure": "frechet", "distribution": "prior", "value": 5.0, "ceiling": 1.0, "floor": 9.0, "n": 60}
-    return {"cell": cell.record(), "recon": 30.0, "kl": 2.0, "measures": [figure]}
-
-
-def finish(out: Path, cell: Cell, *, plan: Plan = PLAN, seconds: float = 10.0) -> dict[str, Any]:
-    return cells.keep(out, cell, record_of(cell), FILES, plan=plan, seconds=seconds)
 
 
 class Scripted:
