@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +16,8 @@ import pytest
 from explorer import cells
 from explorer.cells import Cell
 from explorer.files import DamagedFile, UnknownFormat, sha256
-from explorer.sweep import Epoch, Failed, Incomplete, Made, News, run
-from tests.sweep_folder import BASE, FILES, GRID, PLAN, finish, record_of
+from explorer.sweep import Epoch, Failed, Incomplete, News, run
+from tests.sweep_folder import BASE, FILES, GRID, PLAN, Scripted, finish, record_of
 
 HOLD = """
 import sys, time
@@ -29,32 +28,6 @@ file = cells.claim(Path(sys.argv[1]), cell)
 print("held" if file else "refused", flush=True)
 time.sleep(60)
 """
-
-
-class Scripted:
-    """A backend that trains nothing: each start of a cell has the next outcome of its script, usually Made."""
-
-    def __init__(self, *, room: int = 2, script: dict[Cell, list[News]] | None = None) -> None:
-        self.places, self.script = room, {cell: list(news) for cell, news in (script or {}).items()}
-        self.started: list[Cell] = []
-        self.busy: list[Cell] = []
-
-    def room(self) -> int:
-        return self.places - len(self.busy)
-
-    def start(self, cell: Cell) -> None:
-        self.started.append(cell)
-        self.busy.append(cell)
-
-    def news(self, timeout: float) -> list[News]:
-        if not self.busy:
-            time.sleep(0.001)
-            return []
-        script = self.script.get(self.busy[0])
-        one = script.pop(0) if script else Made(self.busy[0], record_of(self.busy[0]), FILES)
-        if not isinstance(one, Epoch):
-            self.busy.pop(0)
-        return [one]
 
 
 # ---- sharing the work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 import explorer
 from explorer import cells, checkpoints, cli, data, scoreboard, sweep
 from explorer.settings import Settings
+from tests import sweep_folder
 
 SMALL = ["--dataset", "digits", "--hidden", "16", "--epochs", "2", "--batch-size", "64", "--samples", "60"]
 
@@ -130,3 +132,25 @@ def test_a_sweep_that_cannot_be_is_told_in_one_line(
     assert message in told
     assert told.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_backend_prints_is_no_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Chatty(sweep_folder.Scripted):
+        def news(self, timeout: float) -> list[sweep.News]:
+            print("(raylet) a node was lost")
+            return super().news(timeout)
+
+    monkeypatch.setattr(sweep, "Processes", lambda dataset, samples: contextlib.nullcontext(Chatty()))
+    assert len(run(capsys, tmp_path)) == 3
+
+
+def test_without_ray_its_backend_says_how_to_get_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sweep", *SMALL, "--backend", "ray", "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert "Ray is not installed: pip install -e '.[cluster]'" in capsys.readouterr().err
