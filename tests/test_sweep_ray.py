@@ -20,7 +20,6 @@ from explorer import cells, checkpoints, cli, data, sweep
 from explorer.settings import Settings
 from explorer.sweep import Epoch, Failed, News
 
-pytestmark = pytest.mark.cluster
 SMALL = ["--dataset", "digits", "--hidden", "16", "--epochs", "20", "--batch-size", "64", "--samples", "60"]
 GRID = ["--betas", "0", "--latent-dims", "3", "--seeds", "2"]
 BASE = Settings(dataset="digits", hidden=(16,), epochs=20, batch_size=64)
@@ -58,6 +57,7 @@ def workers(nodes: Any) -> list[int]:
     return [int(pid) for pid in children if b"work_there" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
+@pytest.mark.cluster
 def test_cells_of_a_node_that_is_lost_are_done_elsewhere_with_the_figures_that_processes_give(
     nodes: Any, tmp_path: Path
 ) -> None:
@@ -83,6 +83,7 @@ def test_cells_of_a_node_that_is_lost_are_done_elsewhere_with_the_figures_that_p
         assert one == other
 
 
+@pytest.mark.cluster
 def test_a_cell_whose_process_is_killed_or_has_no_memory_is_tried_again(nodes: Any, tmp_path: Path) -> None:
     killed: list[int] = []
     starved: list[int] = []
@@ -110,6 +111,7 @@ def test_a_cell_whose_process_is_killed_or_has_no_memory_is_tried_again(nodes: A
     assert all(one.again for one in failed)
 
 
+@pytest.mark.cluster
 def test_a_sweep_whose_driver_is_killed_goes_on_where_it_was(
     nodes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
