@@ -14,6 +14,10 @@ class DamagedFile(ValueError):
     """A file that is missing, too large or not the one that was written. The message names it and the way out."""
 
 
+class UnknownFormat(DamagedFile):
+    """A file that may be sound, but is of a version that this one does not read."""
+
+
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -73,7 +77,7 @@ def read_checked(path: Path, *, expected_sha256: str, max_bytes: int) -> bytes:
 def read_record(path: Path, *, what: str, known_format: int, max_bytes: int) -> dict[str, Any]:
     """A JSON file of ours with a format number; what names it in the message ("a model card").
 
-    Raises DamagedFile if the file is missing, too large, no such record or of a format we do not know.
+    Raises DamagedFile if the file is missing, too large or no such record, UnknownFormat for a format we do not know.
     """
     content = read_bounded(path, max_bytes=max_bytes)
     try:
@@ -83,5 +87,5 @@ def read_record(path: Path, *, what: str, known_format: int, max_bytes: int) -> 
         raise DamagedFile(f"{path} is not {what}: JSON with a format number was expected") from error
     if given != known_format:
         ways_out = f"this version reads format {known_format}: update Latent Explorer"
-        raise DamagedFile(f"{path} has format {given!r}; {ways_out}")
+        raise UnknownFormat(f"{path} has format {given!r}; {ways_out}")
     return record

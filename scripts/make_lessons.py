@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from explorer import atlas, checkpoints, data, models, sweep, training
+from explorer import atlas, cells, checkpoints, data, models, sweep, training
 from explorer.catalogue import LESSONS
 from explorer.checkpoints import PRETRAINED
 from explorer.files import sha256, write_whole
@@ -32,7 +32,7 @@ def make_sizes(folder: Path, root: Path | None) -> None:
     """An AE for each number of latent dimensions."""
     for latent_dim in tqdm(SIZES, unit="model"):
         settings = Settings(**{**vars(BASE), "latent_dim": latent_dim})
-        sweep.train(sweep.Cell("ae", settings), folder / f"mnist-ae-{latent_dim}", root)
+        sweep.train(cells.Cell("ae", settings), folder / f"mnist-ae-{latent_dim}", root)
 
 
 def make_twelve(folder: Path) -> None:

@@ -34,6 +34,7 @@ LAYERS = [
     {"explorer.bring.reading"},
     {"explorer.bring", "explorer.bring.__main__"},
     {"explorer.latent", "explorer.projection", "explorer.loaded", "explorer.resume", "explorer.classifier"},
+    {"explorer.cells"},
     {
         "explorer.atlas",
         "explorer.own_judge",
@@ -62,6 +63,7 @@ LAYERS = [
     {"explorer.foreign", "explorer.foreign.process", "explorer.foreign.__main__"},
     {"explorer.jobs", "explorer.remote_worker", "explorer.measurings", "explorer.onefile", "explorer.regularity"},
     {"explorer.sweep", "explorer.scenes", "explorer.notebook"},
+    {"explorer.sweep_ray"},
     {"explorer", "explorer.site"},
     {"explorer.visitors"},
     {"explorer.training_routes", "explorer.labs.show", "explorer.arrivals"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from explorer import atlas, catalogue, checkpoints, demo, described, figures, frontier, measurings, scoreboard, visitors
+from explorer import (
+    atlas,
+    catalogue,
+    cells,
+    checkpoints,
+    demo,
+    described,
+    figures,
+    frontier,
+    measurings,
+    scoreboard,
+    visitors,
+)
 from explorer.files import DamagedFile
+from explorer.frontier import Frontier
 from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, MEASURES, Figure, Scoreboard
 from explorer.settings import is_table
 
@@ -343,27 +357,37 @@ def show_frontier() -> None:
         "Orange: an AE of the same size. Numbers at points: beta. Bars: lowest and highest seed."
     )
     st.caption(f"{about} Click a point to see its model on the stage.")
+    what, title = show_charts(
+        found, lambda figure, key: visit(clickable(figure, key)), against="against", bind="query-params"
+    )
+    st.download_button(
+        "Both figures (HTML, 4.9 MB)",
+        lambda: figures.frontier_page(found, what, title, about),
+        "what-beta-trades.html",
+        "text/html",
+    )
+
+
+def show_charts(
+    found: Frontier, draw: Callable[[go.Figure, str], object], *, against: str, **kept: Any
+) -> tuple[str, str]:
+    """Rate against distortion, and a figure that is chosen, with its title, against beta. against: the choice's key."""
     names = {key: scoreboard.title_of(key) for key in found.controls}
     left, right = st.columns(2)
     with left:
         st.markdown("**Rate against distortion**")
-        visit(clickable(figures.rate_distortion(found), "rate against distortion"))
+        draw(figures.rate_distortion(found), f"rate {against}")
     with right:
         what = st.selectbox(
             "Against beta",
             list(names),
             format_func=names.__getitem__,
             index=list(names).index("frechet/prior"),
-            key="against",
-            bind="query-params",
+            key=against,
+            **kept,
         )
-        visit(clickable(figures.against_beta(found, what, names[what]), "against beta"))
-    st.download_button(
-        "Both figures (HTML, 4.9 MB)",
-        lambda: figures.frontier_page(found, what, names[what], about),
-        "what-beta-trades.html",
-        "text/html",
-    )
+        draw(figures.against_beta(found, what, names[what]), f"chart {against}")
+    return what, names[what]
 
 
 def clickable(figure: go.Figure, key: str) -> list[dict[str, Any]]:
@@ -380,6 +404,98 @@ def visit(points: list[dict[str, Any]]) -> None:
         if pair:
             st.switch_page("explore.py", query_params=pair)
         st.warning("The model of this point is not here: get the project's files again.")
+
+
+# ---- sweeps on this server
+
+SWEEPS, REFRESH_S = "LATENT_EXPLORER_SWEEPS", 2.0
+NEEDED = ("measure", "distribution", "value", "ceiling", "floor", "n")
+
+
+def show_sweeps() -> None:
+    """A sweep of the folder that the environment names: how far it is, and what it has found. Nothing without one."""
+    root = os.environ.get(SWEEPS)
+    folders = {folder.name: folder for folder in cells.sweeps(Path(root))} if root else {}
+    if not folders:
+        return
+    st.header("Sweeps on this server", anchor=False)
+    name = st.selectbox("Sweep", list(folders)) if len(folders) > 1 else next(iter(folders))
+    seen = seen_of(folders[name])
+    st.fragment(show_sweep, run_every=REFRESH_S if seen and seen.running else None)(folders[name], seen)
+
+
+def seen_of(folder: Path) -> cells.Look | None:
+    """Where a sweep stands; None, and why, if that cannot be read."""
+    try:
+        return cells.look(folder, read=from_memory)
+    except DamagedFile as error:
+        st.warning("This sweep cannot be shown.")
+        st.text(catalogue.public(str(error), folder.parent))  # its folder's name is no markup
+        return None
+
+
+def show_sweep(folder: Path, before: cells.Look | None) -> None:
+    """How far a sweep is, and its charts as they fill. before: where it stood when the page was drawn."""
+    seen = seen_of(folder) if before and before.running else before
+    if seen is None:
+        return
+    if before and before.running and not seen.running:
+        st.rerun()
+    done, total = len(seen.records), len(seen.plan.cells)
+    st.text(f"{seen.name}: {done:,} of {total:,} cells done{how_long(seen)}")
+    st.progress(done / total)
+    table = [
+        {
+            "Cell": one.cell.name,
+            "Epoch": f"{one.epoch} of {one.cell.settings.epochs}" if one.where else "waits for a place",
+            "Machine": one.where,
+            "Reconstruction": rounded(one.stats.get("test_recon")),
+            "KL": rounded(one.stats.get("test_kl")),
+        }
+        for one in seen.running
+    ]
+    table += [{"Cell": cell.name, "Epoch": "could not be trained: start the sweep again"} for cell in seen.failed]
+    if table:
+        st.dataframe(table, hide_index=True, width="stretch")
+    if seen.records:
+        show_charts(
+            frontier.collect(seen.records),
+            lambda figure, key: st.plotly_chart(figure, config=STILL, key=key),
+            against=f"against in {seen.name}",
+        )
+
+
+def rounded(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def how_long(seen: cells.Look) -> str:
+    """When a sweep will be done, in words, after how far it is."""
+    if not seen.left:
+        return ""
+    if not seen.running:
+        return "; nothing runs now: start the same command again to go on"
+    if seen.left_s is None:
+        return ""
+    minutes = seen.left_s / 60
+    return ", less than a minute left" if minutes < 1 else f", about {minutes:,.0f} min left"
+
+
+def from_memory(folder: Path) -> dict[str, Any]:
+    """As cells.read_cell, without reading again what has not changed."""
+    try:
+        changed = (folder / cells.CELL).stat().st_mtime_ns
+    except OSError as error:
+        raise DamagedFile(f"{folder / cells.CELL} is not there") from error
+    return needed(str(folder), changed)
+
+
+@st.cache_data(max_entries=4000, show_spinner=False)
+def needed(folder: str, changed: int) -> dict[str, Any]:
+    """What the page needs of a finished cell."""
+    record = cells.read_cell(Path(folder))
+    measures = [{key: one[key] for key in NEEDED} for one in record["measures"]]
+    return {**{key: record[key] for key in ("cell", "recon", "kl", "seconds")}, "measures": measures}
 
 
 st.header("Measure", anchor=False)
@@ -418,3 +534,4 @@ else:
             st.caption("Of a table: where it says image, read row; where it says pixel, read value.")
         show(Shown(boards, list(folders), unlike(names), kinds))
 show_frontier()
+show_sweeps()
