@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import re
 import zlib
 from dataclasses import asdict, dataclass
@@ -22,7 +21,7 @@ import numpy as np
 
 from explorer import checkpoints, data, described, latent, projection
 from explorer.data import About
-from explorer.files import DamagedFile, read_checked, read_record, sha256, write_whole
+from explorer.files import DamagedFile, read_checked, read_record, sha256, write_record, write_whole
 
 if TYPE_CHECKING:
     from explorer.loaded import Model
@@ -230,7 +229,7 @@ def save(atlas: Atlas, folder: Path, *, images_folder: Path | None = None) -> No
         "parts": parts,
         **({described.KEY: asdict(atlas.about)} if atlas.about else {}),
     }
-    write_whole(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+    write_record(folder / MANIFEST, manifest)
 
 
 def short(values: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer import checkpoints, settings
+from explorer.files import unwritten, write_whole
 from explorer.labs.orders import GIVEN
 
 KINDS = ("ae", "vae")
@@ -176,9 +177,13 @@ class Jobs:
                 raise Refused(f"You have {self.limits.active_a_visitor} trainings already: stop one of them first")
             if sum(other.state == "waiting" for other in active) >= self.limits.waiting:
                 raise Refused("The queue is full: try again in some minutes")
-            job.folder.mkdir(parents=True)
-            if given:
-                (job.folder / GIVEN).write_bytes(given)
+            try:
+                job.folder.mkdir(parents=True)
+                if given:
+                    write_whole(job.folder / GIVEN, given, durable=False)
+            except OSError as error:
+                shutil.rmtree(job.folder, ignore_errors=True)
+                raise Refused(unwritten(error, then="start again").removesuffix(".")) from error
             self.jobs[job.id] = job
             self._forget_old()
             self._advance()
@@ -254,8 +259,9 @@ class Jobs:
     def _start(self, job: Job) -> None:
         try:
             orders = {side: job.order(side) for side in job.sides}
-        except ValueError as error:  # removed while the job waited
-            self._tell(job, "", {"kind": "failed", "text": f"{error}."})
+        except (ValueError, OSError) as error:  # removed while the job waited, or a full disk
+            text = unwritten(error, then="start again") if isinstance(error, OSError) else f"{error}."
+            self._tell(job, "", {"kind": "failed", "text": text})
             self._end(job, "failed")
             return
         job.state, job.started = "training", time.monotonic()

@@ -7,7 +7,6 @@ off goes on with the cells that lack it.
 from __future__ import annotations
 
 import functools
-import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.files import DamagedFile, read_record, write_whole
+from explorer.files import DamagedFile, read_record, write_record
 from explorer.settings import Settings
 
 if TYPE_CHECKING:
@@ -117,8 +116,7 @@ def run_cell(cell: Cell, out: Path, *, root: Path | None, samples: int) -> dict[
         "kl": model.card.test_kl,
         "measures": [figure.record() for figure in figures],
     }
-    content = json.dumps({"format": FORMAT, "samples": samples, **record}) + "\n"
-    write_whole(folder / CELL, content.encode())
+    write_record(folder / CELL, {"format": FORMAT, "samples": samples, **record}, indent=None)
     return record
 
 

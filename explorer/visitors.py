@@ -20,7 +20,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from explorer import catalogue, checkpoints, data, jobs, own_data
-from explorer.files import write_whole
+from explorer.files import copy_whole, write_record
 
 COOKIE = "latent_explorer_visitor"
 NAME = re.compile(r"[A-Za-z0-9_-]{32}")
@@ -136,7 +136,7 @@ class Shelf:
         """Copy models to the visitor's shelf as "<name>-ae" and "<name>-vae". Returns their names.
 
         uploaded: they came as files, and go when the visitor does.
-        Raises ValueError for a name that is taken or cannot be one, or a full shelf.
+        Raises ValueError for a name that is taken or cannot be one, or a full shelf, and OSError for a full disk.
         """
         if not PAIR_NAME.fullmatch(name):
             raise ValueError(f"A name is 1 to 40 letters, digits, dots or dashes, such as my-first, got {name[:60]!r}")
@@ -152,9 +152,13 @@ class Shelf:
                 raise ValueError(f"At most {MAX_KEPT} models can be kept at a time: remove one first")
             place = self.root / folder_of(visitor) / name
             targets = tuple(place / one for one in names)
-            for folder, target in zip(folders, targets):
-                copy_as(folder, target)
-            entries = tuple(map(catalogue.read_both_halves, targets))
+            try:
+                for folder, target in zip(folders, targets):
+                    copy_as(folder, target)
+                entries = tuple(map(catalogue.read_both_halves, targets))
+            except BaseException:
+                shutil.rmtree(place, ignore_errors=True)
+                raise
             self.kept.setdefault(visitor, {})[name] = Pair(name, targets, entries, uploaded)
         return names
 
@@ -325,7 +329,8 @@ def folder_of(visitor: str) -> str:
 
 
 def copy_as(folder: Path, target: Path) -> None:
-    """A copy of a model under its new folder's name."""
-    shutil.copytree(folder, target, ignore=shutil.ignore_patterns("moment-*", "images.safetensors"), dirs_exist_ok=True)
+    """A copy of a model under its new folder's name, whole or not there."""
+    kept = [file for file in folder.iterdir() if not file.name.startswith((".", "moment-", "images.safetensors"))]
+    copy_whole(kept, target)
     card = json.loads((target / checkpoints.CARD).read_bytes())
-    write_whole(target / checkpoints.CARD, (json.dumps({**card, "name": target.name}, indent=1) + "\n").encode())
+    write_record(target / checkpoints.CARD, {**card, "name": target.name})
