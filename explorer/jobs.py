@@ -28,6 +28,7 @@ from explorer.labs.orders import GIVEN
 KINDS = ("ae", "vae")
 FOLDER_PREFIX = "latent-explorer-"
 ENDED = ("done", "stopped", "failed")
+STARTED = time.time() - time.monotonic()
 Listener = Callable[[], None]
 
 
@@ -110,6 +111,11 @@ class LabRun(Job):
 
     def order(self, side: str) -> dict[str, Any]:
         return {"lab": self.lab, "settings": self.chosen, "folder": str(self.folder)}
+
+
+def now() -> float:
+    """Seconds since 1970, as the clock was when the server started: who sets it back does not turn news around."""
+    return STARTED + time.monotonic()
 
 
 class Refused(ValueError):
@@ -330,7 +336,7 @@ class Jobs:
 
     def _tell(self, job: Job, side: str, news: dict[str, Any]) -> None:
         with self.lock:
-            job.events.append({**news, "side": side, "sent": time.time()})
+            job.events.append({**news, "side": side, "sent": now()})
             listeners = list(job.listeners)
         for listener in listeners:
             listener()
@@ -347,11 +353,10 @@ class Jobs:
 
     def _watch(self) -> None:
         while not self.closed.wait(1.0):
-            now = time.monotonic()
             with self.lock:
                 for job in list(self.jobs.values()):
-                    self._watch_job(job, now)
-                if now - self.wanted > self.limits.idle_s:
+                    self._watch_job(job, time.monotonic())
+                if time.monotonic() - self.wanted > self.limits.idle_s:
                     for spare in self.spares:
                         spare.kill()
                     self.spares.clear()

@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -250,9 +251,9 @@ class DataShelf:
                 "A data set needs a cookie, so that nobody else sees it: allow cookies and reload the page"
             )
         own = self.root / folder_of(visitor)
-        folder = own / f"{NEW}{secrets.token_urlsafe(12)}"
+        folder = own / f"{NEW}{time.monotonic_ns():020}-{secrets.token_urlsafe(12)}"
         with self.lock:
-            there = sorted(own.glob(f"{NEW}*"), key=lambda place: place.stat().st_mtime)
+            there = sorted(own.glob(f"{NEW}*"))  # by age
             for place in there[: max(0, len(there) - MAX_PLACES + 1)]:
                 shutil.rmtree(place, ignore_errors=True)
             folder.mkdir(parents=True)

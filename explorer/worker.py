@@ -78,13 +78,14 @@ class Worker:
         self.keep(x_test)
 
     def load_data(self) -> Dataset:
-        """The set that was ordered. Raises ValueError for one's own that is gone or damaged."""
-        if self.data_folder is None:
-            return (data.load if self.full else data.load_subset)(self.settings.dataset)
+        """The set that was ordered. Raises ValueError for one that is gone or damaged, without the server's paths."""
         try:
-            return own_data.load(self.data_folder)
+            if self.data_folder:
+                return own_data.load(self.data_folder)
+            return (data.load if self.full else data.load_subset)(self.settings.dataset)
         except DamagedFile as error:
-            raise ValueError("The data set cannot be read any more: bring it again") from error
+            way_out = "bring it again" if self.data_folder else "get the project's files, or the full set, again"
+            raise ValueError(f"The data set cannot be read any more: {way_out}") from error
 
     def choose_shown(self) -> slice | np.ndarray:
         """Which held-out images are shown. One's own may come class by class: then they are taken evenly from all."""

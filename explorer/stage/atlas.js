@@ -5,6 +5,8 @@ import { makeItems } from './items.js';
 import { makeRemoteDecoder } from './remote.js';
 import { readSafetensors } from './safetensors.js';
 
+const TRIES = 2;
+const AGAIN_MS = 500;
 /** @type {Map<string, Promise<any>>} */
 const fetched = new Map();
 /** @type {Map<string, any>} */
@@ -27,16 +29,19 @@ export function part(url, base) {
  * that a file comes packed, and the browser unpacks it; an address that holds the file itself says so by its type.
  */
 export async function fetchPart(address) {
-  let response;
-  try {
-    response = await fetch(address);
-  } catch {
-    throw new Error('The server does not answer. Check the connection, then choose again.');
+  for (let tries = 1; ; tries++) {
+    const response = await fetch(address).catch(() => null);
+    if (response && !response.ok) throw new Error((await response.text()).slice(0, 300) || `The server answered ${response.status}.`);
+    const content = response && await contentOf(response).catch(() => null); // null: the answer was cut off
+    if (content) return readSafetensors(content);
+    if (tries === TRIES) throw new Error('The server does not answer. Check the connection, then choose again.');
+    await new Promise((resolve) => { setTimeout(resolve, AGAIN_MS); });
   }
-  if (!response.ok) throw new Error((await response.text()).slice(0, 300) || `The server answered ${response.status}.`);
+}
+
+function contentOf(response) {
   const packed = response.headers.get('Content-Type') === 'application/gzip';
-  const whole = packed ? new Response(response.body.pipeThrough(new DecompressionStream('gzip'))) : response;
-  return readSafetensors(await whole.arrayBuffer());
+  return (packed ? new Response(response.body.pipeThrough(new DecompressionStream('gzip'))) : response).arrayBuffer();
 }
 
 /** The atlas of a model if it is already here. */
