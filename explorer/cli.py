@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Step = TypeVar("Step")
 Number = TypeVar("Number")
+NO_HOME = "/nonexistent"  # as Debian calls it
 APP = Path(__file__).parent.parent / "app.py"
 
 
@@ -133,6 +134,10 @@ def run_app(options: argparse.Namespace) -> None:
     if port is not None:
         check_port(port)
         os.environ["STREAMLIT_SERVER_PORT"] = str(port)
+    try:
+        Path.home()
+    except RuntimeError:  # Streamlit looks for settings in a home, and ends where there is none
+        os.environ["HOME"] = NO_HOME
     os.chdir(APP.parent)  # Streamlit looks for .streamlit/config.toml here
     from streamlit.web import cli as streamlit_cli
 
