@@ -8,6 +8,7 @@ import pickle
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -283,3 +284,35 @@ def test_a_damaged_file_is_not_taken_for_downloaded_but_fetched_again(
 def test_digits_cannot_be_downloaded(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Unknown data set: 'digits'\. Must be one of: mnist, fashion-mnist$"):
         data.download("digits", root=tmp_path)
+
+
+def test_two_downloads_at_once_fetch_each_archive_once(mirror: Callable[..., Mirror], tmp_path: Path) -> None:
+    server = mirror()
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(data.download, "mnist", root=tmp_path) for _ in range(2)]
+    assert [len(one.result().x_train) for one in both] == [12, 12]
+    assert sorted(server.asked) == sorted(f"{name}.gz" for name in SHAPES)
+    assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
+
+
+def test_a_mirror_with_other_images_is_refused(
+    mirror: Callable[..., Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = mirror()
+    other = {name: gzip.compress(gzip.decompress(content) + b"x", mtime=0) for name, content in server.files.items()}
+    server.files = other
+    MNIST = data.import_torchvision_datasets().MNIST
+    monkeypatch.setattr(
+        MNIST, "resources", [(name, hashlib.md5(content).hexdigest()) for name, content in other.items()]
+    )
+    with pytest.raises(ConnectionError, match=r"could not be downloaded .* is damaged"):
+        data.download("mnist", root=tmp_path)
+    assert not (tmp_path / "MNIST").exists()
+
+
+def test_a_part_of_a_set_that_a_killed_download_unpacked_is_not_taken_for_all_of_it(
+    mirror: Callable[..., Mirror], idx_files: dict[str, bytes], tmp_path: Path
+) -> None:
+    mirror()
+    truncate(lay_out(tmp_path / ".mnist.part", idx_files) / "train-images-idx3-ubyte")
+    assert len(data.download("mnist", root=tmp_path).x_train) == 12
