@@ -39,7 +39,7 @@ def promises(document: str) -> list[Promise]:
 def run(tests: list[tuple[str, str]], report: Path, *, longest_s: float) -> dict[tuple[str, str], str]:
     """How each test ended: held, broke or skipped; one that is missing was not reached in time."""
     paths, names = sorted({path for path, _ in tests}), sorted({name for _, name in tests})
-    told = ["-rP", "-k", " or ".join(names), "--junitxml", str(report), "-p", "no:cacheprovider"]
+    told = ["-rP", "-m", "", "-k", " or ".join(names), "--junitxml", str(report), "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *paths, *told]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:

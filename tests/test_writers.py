@@ -93,7 +93,7 @@ def assert_whole(folder: Path) -> None:
     read_record(folder / "record", what="a record", known_format=1, max_bytes=100_000)
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(150, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [6, pytest.param(100, marks=pytest.mark.soak)])
 def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path: Path, kills: int) -> None:
     moments = random.Random(0)
     for _ in range(kills):

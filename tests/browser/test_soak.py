@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.soak,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc, to see what is left"),
 ]
-SEED, LASTS_S, SETTLES_S = 8, 110, 30
+SEED, LASTS_S, SETTLES_S = 8, 100, 30
 PAGES = ("", "train", "measure", "learn", "labs", "yours")
 MEMORY_MARGIN = 150_000_000  # bytes; a session left behind would be there a hundred times
 
