@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +19,7 @@ from typing import IO, Any
 
 from explorer import frontier
 from explorer.checkpoints import CARD, MAX_CARD_BYTES, MAX_WEIGHTS_BYTES, WEIGHTS
-from explorer.files import DamagedFile, UnknownFormat, read_checked, read_record, sha256, write_whole
+from explorer.files import DamagedFile, UnknownFormat, read_checked, read_record, sha256, write_record, write_whole
 from explorer.scoreboard import FIGURES, MAX_FIGURES_BYTES, MAX_PICTURES_BYTES, PICTURES
 from explorer.settings import Settings
 
@@ -125,7 +124,7 @@ def join(out: Path, plan: Plan) -> Plan:
             check_same(there, plan, out)
             plan = replace(there, cells=tuple(dict.fromkeys((*there.cells, *plan.cells))))
         record = {**vars(plan), "format": PLAN_FORMAT, "cells": [cell.record() for cell in plan.cells]}
-        write_whole(out / PLAN, (json.dumps(record) + "\n").encode())
+        write_record(out / PLAN, record, indent=None)
     return plan
 
 
@@ -187,8 +186,7 @@ def is_claimed(folder: Path) -> bool:
 
 def note(out: Path, cell: Cell, **state: Any) -> None:
     """Write how far a cell is, for whoever looks on."""
-    content = json.dumps({"format": STATE_FORMAT, **state}) + "\n"
-    write_whole(out / cell.name / STATE, content.encode(), durable=False)
+    write_record(out / cell.name / STATE, {"format": STATE_FORMAT, **state}, indent=None, durable=False)
 
 
 def keep(
@@ -207,7 +205,7 @@ def keep(
     about = {"samples": plan.samples, "seconds": seconds, "data_sha256": plan.data_sha256}
     sums = {name: sha256(content) for name, content in files.items()}
     whole = {"format": FORMAT, **about, "files": sums, **record}
-    write_whole(folder / CELL, (json.dumps(whole) + "\n").encode())
+    write_record(folder / CELL, whole, indent=None)
     (folder / STATE).unlink(missing_ok=True)
     return record
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Step = TypeVar("Step")
 Number = TypeVar("Number")
+NO_HOME = "/nonexistent"  # as Debian calls it
 APP = Path(__file__).parent.parent / "app.py"
 
 
@@ -146,9 +147,16 @@ def run_app(options: argparse.Namespace) -> None:
         os.environ["STREAMLIT_SERVER_PORT"] = str(port)
     demo.mode()  # refuses what is no such setting, before anything starts
     logs.begin()
+    try:
+        Path.home()
+    except RuntimeError:  # Streamlit looks for settings in a home, and ends where there is none
+        os.environ["HOME"] = NO_HOME
     os.chdir(APP.parent)  # Streamlit looks for .streamlit/config.toml here
+    from streamlit import net_util
     from streamlit.web import cli as streamlit_cli
 
+    # To print one more address of the server, Streamlit would ask a web service for it.
+    net_util.get_external_ip = lambda: None
     sys.argv = ["streamlit", "run", str(APP)]
     sys.exit(streamlit_cli.main())
 

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from explorer.files import read_record, write_whole
+from explorer.files import read_record, write_record
 
 FORMAT = 1
 ORDER, NEWS = "order.json", "news.jsonl"
@@ -20,7 +20,7 @@ MAX_ORDER_BYTES = 1_000_000
 
 def write_order(folder: Path, record: dict[str, Any]) -> None:
     """Raises OSError when it cannot be written."""
-    write_whole(folder / ORDER, json.dumps({"format": FORMAT, **record}).encode())
+    write_record(folder / ORDER, {"format": FORMAT, **record}, indent=None)
 
 
 def read_order(folder: Path) -> dict[str, Any]:

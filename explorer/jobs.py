@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer import checkpoints, demo, job_files, logs, places, settings
+from explorer.files import unwritten, write_whole
 from explorer.labs.orders import GIVEN
 from explorer.workers import BACKENDS, HERE, ON_RAY, STATES, chosen, ended_by_itself, start_process, tell, to_go_on
 
@@ -28,6 +29,7 @@ KINDS = ("ae", "vae")
 ENDED = ("done", "stopped", "failed")
 LOST_AT_MOST = 5
 KEPT_S = 7 * 86400.0  # ended jobs, from one server to the next
+STARTED = time.time() - time.monotonic()
 Listener = Callable[[], None]
 
 
@@ -153,6 +155,11 @@ class LabRun(Job):
         return {"lab": self.lab, "settings": self.chosen, "folder": str(self.folder)}
 
 
+def now() -> float:
+    """Seconds since 1970, as the clock was when the server started: who sets it back does not turn news around."""
+    return STARTED + time.monotonic()
+
+
 class Refused(ValueError):
     """An order that cannot be taken now; the message says why and what to do."""
 
@@ -245,12 +252,11 @@ class Jobs:
             try:
                 job.folder.mkdir(parents=True)
                 if given:
-                    (job.folder / GIVEN).write_bytes(given)
+                    write_whole(job.folder / GIVEN, given, durable=False)
                 job_files.write_order(job.folder, job.record())
             except OSError as error:
                 shutil.rmtree(job.folder, ignore_errors=True)
-                why = (error.strerror or str(error)).lower()
-                raise Refused(f"The server cannot write ({why}): tell who runs it, nothing was started") from error
+                raise Refused(unwritten(error, then="start again")) from error
             self.jobs[job.id] = job
             self._forget_old()
             self._advance()
@@ -353,8 +359,9 @@ class Jobs:
     def _start(self, job: Job) -> None:
         try:
             orders = {side: job.order(side) for side in job.undone}
-        except ValueError as error:  # removed while the job waited
-            self._tell(job, "", {"kind": "failed", "text": f"{error}."})
+        except (ValueError, OSError) as error:  # removed while the job waited, or a full disk
+            text = unwritten(error, then="start again") if isinstance(error, OSError) else f"{error}"
+            self._tell(job, "", {"kind": "failed", "text": f"{text}."})
             self._end(job, "failed")
             return
         if job.state != "drawing":
@@ -441,7 +448,7 @@ class Jobs:
         with self.lock:
             if self.closed.is_set():
                 return
-            told = {**news, "side": side, "sent": time.time()}
+            told = {**news, "side": side, "sent": now()}
             if self.place:
                 job_files.add_news(job.folder, told)
             job.recall(told)
@@ -486,11 +493,10 @@ class Jobs:
 
     def _watch(self) -> None:
         while not self.closed.wait(1.0):
-            now = time.monotonic()
             with self.lock:
                 for job in list(self.jobs.values()):
-                    self._watch_job(job, now)
-                if now - self.wanted > self.limits.idle_s:
+                    self._watch_job(job, time.monotonic())
+                if time.monotonic() - self.wanted > self.limits.idle_s:
                     for spare in self.spares:
                         spare.kill()
                     self.spares.clear()
@@ -534,7 +540,7 @@ def restored(folder: Path) -> Job | None:
         return None
     for news in job_files.read_news(folder):
         job.recall(news)
-    if job.state in ENDED and time.time() - job.events[-1]["sent"] > KEPT_S:
+    if job.state in ENDED and now() - job.events[-1]["sent"] > KEPT_S:
         shutil.rmtree(folder, ignore_errors=True)
         return None
     return job

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from explorer import atlas, data, demo
+from explorer.files import DamagedFile
 from explorer.jobs import Jobs, LabRun, Refused
 from explorer.labs import orders
 from explorer.labs.result import RESULT
@@ -67,7 +68,10 @@ def routes(prefix: str, jobs: Jobs) -> list[Route]:
         if wanted not in shipped and wanted not in full:
             return problem("There are no images of that name.", 404)
         find = data.load_embedded if wanted in shipped else data.load
-        content = await asyncio.to_thread(packed_images, find, shipped.get(wanted) or full[wanted])
+        try:
+            content = await asyncio.to_thread(packed_images, find, shipped.get(wanted) or full[wanted])
+        except DamagedFile:
+            return problem("The images' file is damaged: get the project's files, or the full set, again.", 500)
         headers = {"Cache-Control": FOREVER, "Content-Encoding": "gzip"}
         return Response(content, media_type="application/octet-stream", headers=headers)
 

@@ -27,13 +27,13 @@ def address() -> str:
 IMPORT = re.compile(r"(?<=\bfrom ')\./(?=([\w.]+)';)")  # the ./ of: import { h } from './dom.js';
 
 
-def bare(entry: str) -> dict[str, str]:
-    """A module and all that it imports, by name, for a page without a folder of them: each imports by the bare name.
+def bare(*entries: str) -> dict[str, str]:
+    """Modules and all that they import, by name, for a page without a folder of them: each imports by the bare name.
 
     Nothing else is changed in their text; an import map says what the names stand for.
     """
     found: dict[str, str] = {}
-    waiting = [entry]
+    waiting = [*entries]
     while waiting:
         name = waiting.pop()
         if name not in found:

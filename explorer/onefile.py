@@ -23,7 +23,7 @@ from explorer.catalogue import Catalogue, Entry, Part
 from explorer.files import read_checked, write_whole
 
 TEMPLATE = Path(__file__).with_name("onefile.html")
-ENTRY = "stage.js"
+ENTRY, NEEDS = "stage.js", "needs.js"
 PLACE = re.compile(r"\{\{(\w+)\}\}")
 INLINE = re.compile(r'<(style|script(?: type="(?:module|importmap)")?)>(.*?)</', re.DOTALL)
 MAX_QUERY = 8000
@@ -44,7 +44,7 @@ def one_file(left: Entry, right: Entry, *, models: Catalogue, titles: Titles, qu
     """
     shown, parts = contents(left, right, models=models, titles=titles, query=query)
     files = {address: data_address(part) for address, part in parts.items()}
-    imports = {name: text_address(text) for name, text in modules.bare(ENTRY).items()}
+    imports = {name: text_address(text) for name, text in modules.bare(ENTRY, NEEDS).items()}
     code = {
         "styles": (modules.FOLDER / "stage.css").read_text(encoding="utf-8"),
         "imports": in_html({"imports": imports}),

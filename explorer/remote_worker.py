@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from explorer import remote_node
-from explorer.files import write_whole
-from explorer.workers import STATES, cannot_write, end_with_reader_alone, ended_by_itself, say, to_go_on
+from explorer.files import unwritten, write_whole
+from explorer.workers import STATES, end_with_reader_alone, ended_by_itself, say, to_go_on
 
 ANSWER_S = 5.0
 PATIENCE_S = 10.0  # for a free processor, before the person is told
@@ -173,7 +173,7 @@ def main() -> None:
     try:
         remote.work()
     except OSError as error:
-        say("failed", text=cannot_write(error))
+        say("failed", text=f"{unwritten(error, then='start again')}.")
     leave()
 
 

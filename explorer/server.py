@@ -244,7 +244,9 @@ class PackedFrontend:
         path = scope["path"]
         if path not in self.packed:
             status, headers, body = await collect(self.app, scope, receive)
-            if status != 200 or "content-encoding" in headers:
+            # To a browser that has hung up Streamlit's app answers with nothing: that must not be kept for the others.
+            is_whole = headers.get("content-length") == str(len(body))
+            if status != 200 or "content-encoding" in headers or not is_whole:
                 await Response(body, status, headers)(scope, receive, send)
                 return
             content = await asyncio.to_thread(gzip.compress, body, 6)

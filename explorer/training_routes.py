@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from explorer import export, packing
 from explorer.atlas import MAX_PART_BYTES
-from explorer.files import DamagedFile, read_checked
+from explorer.files import DamagedFile, read_checked, unwritten
 from explorer.jobs import ENDED, KINDS, Job, Jobs, Training
 from explorer.visitors import Shelf, visitor_of
 
@@ -77,6 +77,8 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
             names = await asyncio.to_thread(shelf.keep, job.owner, folders, name=name)
         except ValueError as error:
             return problem(f"{error}.", 400)
+        except OSError as error:
+            return problem(f"{unwritten(error, then='keep it again')}.", 507)
         if job.state == "drawing":
             pending.add(task := asyncio.create_task(redraw(jobs, shelf, job, folders, name)))
             task.add_done_callback(pending.discard)
@@ -184,7 +186,12 @@ def trained(job: Training) -> list[Path]:
 
 
 async def packed(folders: list[Path], target: Path, name: str) -> Response:
-    await asyncio.to_thread(packing.pack, folders, target)
+    try:
+        await asyncio.to_thread(packing.pack, folders, target)
+    except DamagedFile:
+        return problem("This model's files are damaged: load it again.", 500)
+    except OSError as error:
+        return problem(f"{unwritten(error, then='download it again')}.", 507)
     return FileResponse(target, media_type="application/zip", filename=name, headers={"Cache-Control": "no-store"})
 
 

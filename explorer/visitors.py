@@ -22,7 +22,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from explorer import catalogue, checkpoints, data, demo, jobs, own_data
-from explorer.files import DamagedFile, read_record, write_whole
+from explorer.files import DamagedFile, copy_whole, read_record, unwritten, write_record
 
 COOKIE = "latent_explorer_visitor"
 NAME = re.compile(r"[A-Za-z0-9_-]{32}")
@@ -187,7 +187,7 @@ class Shelf:
                 write_own(place, visitor, models=names, uploaded=uploaded)
             except OSError as error:
                 shutil.rmtree(place, ignore_errors=True)
-                raise ValueError(cannot_keep(error)) from error
+                raise ValueError(unwritten(error, then="keep it again")) from error
             self.kept.setdefault(visitor, {})[name] = Pair(name, targets, entries, uploaded)
         return names
 
@@ -308,16 +308,16 @@ class DataShelf:
                 "A data set needs a cookie, so that nobody else sees it: allow cookies and reload the page"
             )
         own = self.root / folder_of(visitor)
-        folder = own / f"{NEW}{secrets.token_urlsafe(12)}"
+        folder = own / f"{NEW}{time.monotonic_ns():020}-{secrets.token_urlsafe(12)}"
         with self.lock:
-            there = sorted(own.glob(f"{NEW}*"), key=lambda place: place.stat().st_mtime)
+            there = sorted(own.glob(f"{NEW}*"))  # by age
             for place in there[: max(0, len(there) - MAX_PLACES + 1)]:
                 shutil.rmtree(place, ignore_errors=True)
             try:
                 folder.mkdir(parents=True)
                 write_own(own, visitor)
             except OSError as error:
-                raise ValueError(cannot_keep(error)) from error
+                raise ValueError(unwritten(error, then="keep it again")) from error
             self._mind(visitor)
         return folder
 
@@ -392,16 +392,12 @@ def folder_of(visitor: str) -> str:
 
 def write_own(folder: Path, visitor: str, **more: Any) -> None:
     """Say in a folder whose it is, for the next server: the folder's name does not tell."""
-    write_whole(folder / RECORD, json.dumps({"format": FORMAT, "visitor": visitor, **more}).encode())
-
-
-def cannot_keep(error: OSError) -> str:
-    why = (error.strerror or str(error)).lower()
-    return f"The server cannot write ({why}): tell who runs it, nothing was kept"
+    write_record(folder / RECORD, {"format": FORMAT, "visitor": visitor, **more}, indent=None)
 
 
 def copy_as(folder: Path, target: Path) -> None:
-    """A copy of a model under its new folder's name."""
-    shutil.copytree(folder, target, ignore=shutil.ignore_patterns("moment-*", "images.safetensors"), dirs_exist_ok=True)
+    """A copy of a model under its new folder's name, whole or not there."""
+    kept = [file for file in folder.iterdir() if not file.name.startswith((".", "moment-", "images.safetensors"))]
+    copy_whole(kept, target)
     card = json.loads((target / checkpoints.CARD).read_bytes())
-    write_whole(target / checkpoints.CARD, (json.dumps({**card, "name": target.name}, indent=1) + "\n").encode())
+    write_record(target / checkpoints.CARD, {**card, "name": target.name})

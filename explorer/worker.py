@@ -19,12 +19,12 @@ import numpy as np
 import torch
 
 from explorer import atlas, checkpoints, data, logs, models, own_data, resume, training
-from explorer.files import DamagedFile, write_whole
+from explorer.files import DamagedFile, unwritten, write_whole
 from explorer.labs import work as labs
 from explorer.loaded import Model
 from explorer.settings import Settings
 from explorer.sketch import POINTS, sketch
-from explorer.workers import cannot_write, end_with_reader_alone, say
+from explorer.workers import end_with_reader_alone, say
 
 if TYPE_CHECKING:
     from explorer.data import Dataset
@@ -83,13 +83,14 @@ class Worker:
         self.keep(x_test)
 
     def load_data(self) -> Dataset:
-        """The set that was ordered. Raises ValueError for one's own that is gone or damaged."""
-        if self.data_folder is None:
-            return (data.load_full if self.full else data.load_subset)(self.settings.dataset)
+        """The set that was ordered. Raises ValueError for one that is gone or damaged, without the server's paths."""
         try:
-            return own_data.load(self.data_folder)
+            if self.data_folder:
+                return own_data.load(self.data_folder)
+            return (data.load_full if self.full else data.load_subset)(self.settings.dataset)
         except DamagedFile as error:
-            raise ValueError("The data set cannot be read any more: bring it again") from error
+            way_out = "bring it again" if self.data_folder else "get the project's files, or the full set, again"
+            raise ValueError(f"The data set cannot be read any more: {way_out}") from error
 
     def choose_shown(self) -> slice | np.ndarray:
         """Which held-out images are shown. One's own may come class by class: then they are taken evenly from all."""
@@ -272,7 +273,7 @@ def main() -> None:
             threading.Thread(target=worker.listen, daemon=True).start()
             worker.run()
     except OSError as error:
-        say("failed", text=cannot_write(error))
+        say("failed", text=f"{unwritten(error, then='start again')}.")
     except (ValueError, MemoryError, training.Diverged) as error:
         say("failed", text=f"{' '.join(str(error).split())}.".replace("..", "."))
     sys.stdout.flush()

@@ -77,8 +77,3 @@ def ended_by_itself(side: str, code: int) -> str:
     who = f"{side.upper()}: the training" if side in ("ae", "vae") else "The"
     how = f"signal {-code}" if code < 0 else f"status {code}"
     return f"{who} process ended by itself ({how})."
-
-
-def cannot_write(error: OSError) -> str:
-    why = (error.strerror or str(error)).lower()
-    return f"The files cannot be written ({why}): make room on the disk, then start again."

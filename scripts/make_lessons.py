@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from tqdm import tqdm
 from explorer import atlas, cells, checkpoints, data, models, sweep, training
 from explorer.catalogue import LESSONS
 from explorer.checkpoints import PRETRAINED
-from explorer.files import sha256, write_whole
+from explorer.files import sha256, write_record, write_whole
 from explorer.settings import Settings
 
 SIZES = (1, 2, 8, 32)
@@ -97,7 +96,7 @@ def make_pixels(folder: Path) -> None:
     }
     content = atlas.pack(arrays)
     write_whole(folder / "pixels.safetensors", content)
-    write_whole(folder / "pixels.json", (json.dumps({"format": 1, "sha256": sha256(content)}) + "\n").encode())
+    write_record(folder / "pixels.json", {"format": 1, "sha256": sha256(content)})
 
 
 def best_pixels(covariance: np.ndarray) -> list[int]:

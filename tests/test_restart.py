@@ -226,10 +226,10 @@ def test_a_lab_begins_anew_with_its_file(serve: Callable[..., Jobs]) -> None:
 def test_where_nothing_can_be_written_orders_are_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(places, "temporary", lambda: places.NOWHERE)
     many = Jobs(Limits(at_once=0))
-    with pytest.raises(Refused, match=r"The server cannot write \(not a directory\)"):
+    with pytest.raises(Refused, match=r"The files cannot be written \(not a directory\)"):
         many.submit("anna", PATIENT)
     assert many.of("anna") == []
-    with pytest.raises(ValueError, match=r"The server cannot write \(not a directory\).*nothing was kept"):
+    with pytest.raises(ValueError, match=r"The files cannot be written \(not a directory\).*keep it again"):
         DataShelf(many.root / "data").place("A" * 32)
     many.close()
 

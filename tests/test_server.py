@@ -259,6 +259,23 @@ def test_what_cannot_be_packed_goes_through_as_it_is(path: str, headers: dict[st
     assert answer.body == b"let a = 1;" * 1000
 
 
+def test_a_browser_that_hangs_up_leaves_no_empty_script_for_the_others() -> None:
+    counting = Counting()
+
+    async def hung_up_on(scope: Any, receive: Any, send: Any) -> None:
+        """At first as Streamlit's app is to one who has gone: the head of the answer, and nothing in it."""
+        if not counting.asked:
+            counting.asked += 1
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10000")]})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await counting.app(scope, receive, send)
+
+    app = server.PackedFrontend(hung_up_on, base_path="")
+    assert get(app, "/static/a.js", accept_encoding="gzip").body == b""
+    assert gzip.decompress(get(app, "/static/a.js", accept_encoding="gzip").body) == b"let a = 1;" * 1000
+
+
 def test_a_missing_script_stays_missing() -> None:
     app = server.PackedFrontend(Counting().app, base_path="")
     assert get(app, "/static/none.js", accept_encoding="gzip").status == 404

@@ -370,8 +370,10 @@ def test_a_full_disk_keeps_nothing_by_halves_and_is_told(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("explorer.visitors.write_whole", full)
-    with pytest.raises(ValueError, match=r"The server cannot write \(no space left on device\): tell who runs it"):
+    monkeypatch.setattr("explorer.visitors.write_record", full)
+    with pytest.raises(
+        ValueError, match=r"The files cannot be written \(no space left on device\): make room on the disk"
+    ):
         shelf.keep(ANNA, pair, name="mine")
     assert shelf.of(ANNA) == ()
     assert not any(path.is_file() for path in shelf.root.rglob("*"))

@@ -89,10 +89,12 @@ def describe(entry: catalogue.Entry) -> str:
 
 
 def board_of(folder: Path, entry: catalogue.Entry) -> Scoreboard | None:
-    """What was measured of these very weights."""
+    """What was measured of these very weights; where its file is there but not sound, a word of that."""
     try:
         board = scoreboard.load(folder)
-    except DamagedFile:
+    except DamagedFile as error:
+        if (folder / scoreboard.FIGURES).exists():
+            st.warning(f"{catalogue.public(str(error), folder.parent)}. It can be measured again.")
         return None
     return board if board.about.get("weights_sha256") == entry.card.sha256 else None
 
@@ -260,7 +262,8 @@ def offer(missing: dict[str, Path], datasets: dict[str, Path]) -> None:
     for name, folder in missing.items():
         one = measurings.here().get(folder)
         if one and one.problem:
-            st.warning(f"{name} could not be measured. {one.problem}")
+            told = catalogue.public(one.problem, checkpoints.PRETRAINED)
+            st.warning(f"{name} could not be measured. {told}")
             measurings.here().forget(folder)
     if demo.mode() == demo.LOOK:
         st.info(f"Not measured: {' and '.join(missing)}. {demo.sentence()}")
@@ -329,11 +332,13 @@ def show_distributions(shown: Shown) -> None:
 
 def show_kl(shown: Shown) -> None:
     """KL of each dimension, of the VAEs."""
-    per_dim = {
-        head: atlas.read_part(folder, "codes")["kl_per_dim"].tolist()
-        for head, folder, kind in zip(shown.heads, shown.folders, shown.kinds)
-        if kind == "vae"
-    }
+    per_dim = {}
+    for head, folder, kind in zip(shown.heads, shown.folders, shown.kinds):
+        if kind == "vae":
+            try:
+                per_dim[head] = atlas.read_part(folder, "codes")["kl_per_dim"].tolist()
+            except DamagedFile as error:
+                st.warning(f"KL of each dimension cannot be shown. {catalogue.public(str(error), folder.parent)}.")
     if per_dim:
         st.caption("KL of each dimension in nats (a nat is 1.44 bits): one near 0 says nothing of the image.")
         bars = sum(map(len, per_dim.values()))

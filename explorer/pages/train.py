@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import Any
 import streamlit as st
 
 from explorer import data, demo, described, jobs, own_data, visitors
-from explorer.files import DamagedFile
+from explorer.files import DamagedFile, unwritten
 from explorer.settings import ImageShape, Settings, check_architecture, count_parameters, is_table, parse_hidden
 from explorer.stage import live
 
@@ -270,13 +271,17 @@ def bring(visitor: str) -> None:
         return
     from explorer import packing
 
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
         try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
             folders = packing.unpack(file.getvalue(), Path(folder) / "models")
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file.name).stem).strip("-._")[:30] or "brought"
             names = visitors.shelf().keep(visitor, folders, name=name, uploaded=True)
         except ValueError as error:
             st.session_state["refusal"] = f"{file.name} cannot be loaded. {error}."
+            return
+        except OSError as error:
+            st.session_state["refusal"] = f"{unwritten(error, then='load it again')}."
             return
     st.session_state["welcome"] = f"Loaded as {' and '.join(names)}: choose them in Explore."
 

@@ -14,7 +14,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from explorer import arrivals, catalogue, data, demo, visitors
 from explorer.bring import limits, process
 from explorer.bring.report import AUTO, MEANINGS, NO_LABEL, Choices, Report
-from explorer.files import DamagedFile
+from explorer.files import DamagedFile, unwritten, write_whole
 from explorer.foreign import limits as model_limits
 from explorer.foreign.network import UNITS
 from explorer.stage import report as show_report
@@ -52,16 +52,19 @@ def read(visitor: str, files: Sequence[UploadedFile], choices: Choices, key: tup
         folder = visitors.data_shelf().place(visitor)
     except ValueError as error:
         return Reading(key, Path(), None, f"{error}.")
+    except OSError as error:
+        return Reading(key, Path(), None, f"{unwritten(error, then='bring it again')}.")
     try:
         given = [(folder / f"given-{i}", file.name) for i, file in enumerate(files)]
         for (path, _), file in zip(given, files):
-            path.write_bytes(file.getbuffer())
+            write_whole(path, file.getbuffer(), durable=False)
         report = process.read(given, folder, choices=choices, tell=tell)
         for path, _ in given:
             path.unlink()
     except (ValueError, OSError) as error:
         shutil.rmtree(folder, ignore_errors=True)
-        return Reading(key, folder, None, f"{error}.")
+        why = f"{unwritten(error, then='bring it again')}." if isinstance(error, OSError) else f"{error}."
+        return Reading(key, folder, None, why)
     except BaseException:  # the visitor has gone on: Streamlit ends the script this way
         shutil.rmtree(folder, ignore_errors=True)
         raise
