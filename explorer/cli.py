@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from explorer import policy
 from explorer.settings import DEFAULT_HIDDEN, Settings, check_budget, parse_hidden
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def run_app(options: argparse.Namespace) -> None:
     if port is not None:
         check_port(port)
         os.environ["STREAMLIT_SERVER_PORT"] = str(port)
+    policy.frames_here()  # a mistake there is told now, in a line
     os.chdir(APP.parent)  # Streamlit looks for .streamlit/config.toml here
     from streamlit.web import cli as streamlit_cli
 

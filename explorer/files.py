@@ -5,13 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
+FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^/\s'\"]+/)+")
+
 
 class DamagedFile(ValueError):
     """A file that is missing, too large or not the one that was written. The message names it and the way out."""
+
+
+def public(message: str, *roots: Path) -> str:
+    """The message without the server's own folders: what a visitor may read. roots: those that it is known to name."""
+    for root in roots:
+        message = message.replace(f"{root.parent}/", "").replace(f"{root}/", "")
+    return FOLDERS.sub("", message)
 
 
 def sha256(content: bytes) -> str:

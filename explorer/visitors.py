@@ -246,7 +246,7 @@ class DataShelf:
                 "A data set needs a cookie, so that nobody else sees it: allow cookies and reload the page"
             )
         own = self.root / folder_of(visitor)
-        folder = own / f"{NEW}{secrets.token_urlsafe(12)}"
+        folder = own / f"{NEW}{secrets.token_urlsafe(16)}"
         with self.lock:
             there = sorted(own.glob(f"{NEW}*"), key=lambda place: place.stat().st_mtime)
             for place in there[: max(0, len(there) - MAX_PLACES + 1)]:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from explorer import atlas, checkpoints, data, models, own_data, resume, training
-from explorer.files import DamagedFile, write_whole
+from explorer.files import DamagedFile, public, write_whole
 from explorer.labs import work as labs
 from explorer.loaded import Model
 from explorer.settings import Settings
@@ -268,7 +268,7 @@ def main() -> None:
         why = (error.strerror or str(error)).lower()
         say("failed", text=f"The files cannot be written ({why}): make room on the disk, then start again.")
     except (ValueError, MemoryError, training.Diverged) as error:
-        say("failed", text=f"{' '.join(str(error).split())}.".replace("..", "."))
+        say("failed", text=f"{' '.join(public(str(error)).split())}.".replace("..", "."))
     sys.stdout.flush()
     os._exit(0)
 

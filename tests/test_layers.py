@@ -11,7 +11,15 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "torchvision", "umap", "sklearn", "numba", "scipy", "plotly", "matplotlib", "safetensors"}
 LAYERS = [
-    {"explorer.files", "explorer.settings", "explorer.statistics", "explorer.tables"},
+    {
+        "explorer.files",
+        "explorer.guard",
+        "explorer.markdown",
+        "explorer.policy",
+        "explorer.settings",
+        "explorer.statistics",
+        "explorer.tables",
+    },
     {"explorer.bring.limits", "explorer.sandbox"},
     {"explorer.data", "explorer.models", "explorer.modules", "explorer.scoreboard", "explorer.frontier"},
     {"explorer.described", "explorer.bring.names", "explorer.bring.scale"},

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from explorer import atlas, catalogue, checkpoints, described, figures, frontier, measurings, scoreboard, visitors
-from explorer.files import DamagedFile
+from explorer.files import DamagedFile, public
+from explorer.markdown import plain
 from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, MEASURES, Figure, Scoreboard
 from explorer.settings import is_table
 
@@ -101,7 +102,7 @@ def show_group(shown: Shown, group: str, distribution: str) -> None:
     where = f": sampled from {DISTRIBUTIONS[distribution]}" if group == "Completeness" else ""
     st.subheader(f"{group}{where}", anchor=False)
     for sentence in scoreboard.left_out(shown.boards, measures_of(group, distribution)):
-        st.caption(sentence)
+        st.caption(plain(sentence))
     if not rows:
         return
     table = [
@@ -154,11 +155,11 @@ def show_examples(shown: Shown, name: str, pair: list[Figure | None]) -> None:
         with column:
             if one is None:
                 continue
-            st.markdown(f"{head}: {scoreboard.text_of(one)}, from {one.n:,}. {one.note}")
+            st.markdown(plain(f"{head}: {scoreboard.text_of(one)}, from {one.n:,}. {one.note}"))
             try:
                 found = scoreboard.pictures(folder, one)
             except DamagedFile as error:
-                st.warning(f"{catalogue.public(str(error), folder.parent)}.")
+                st.warning(plain(f"{public(str(error), folder.parent)}."))
                 continue
             if found:
                 bars = (
@@ -188,7 +189,7 @@ def watch(folders: list[Path], names: list[str]) -> None:
     for name, one in zip(names, under_way):
         if one:
             share, text = progress_of(one)
-            st.progress(share, text=f"{name}: {text}")
+            st.progress(share, text=plain(f"{name}: {text}"))
     st.button("Stop", on_click=for_each, args=(measurings.here().forget, folders))
     figures_so_far = [one.figures if one else [] for one in under_way]
     longest = max(figures_so_far, key=len)
@@ -222,7 +223,7 @@ NO_NETWORK = "A model that was brought as ONNX cannot be measured here: its netw
 
 def show_unmeasured(entries: list[catalogue.Entry], why: str) -> None:
     """What is known of models that cannot be measured now, and why they cannot."""
-    st.info(f"{why} What was reckoned before, in nats, on the held-out items:")
+    st.info(f"{plain(why)} What was reckoned before, in nats, on the held-out items:")
     table = [
         {
             "Model": entry.card.name,
@@ -246,11 +247,11 @@ def offer(missing: dict[str, Path], datasets: dict[str, Path]) -> None:
     for name, folder in missing.items():
         one = measurings.here().get(folder)
         if one and one.problem:
-            st.warning(f"{name} could not be measured. {one.problem}")
+            st.warning(plain(f"{name} could not be measured. {one.problem}"))
             measurings.here().forget(folder)
     own = any(name in datasets for name in missing)
     first = " Of your own data a classifier learns first, which takes up to a minute more." if own else ""
-    st.info(f"Not measured yet: {' and '.join(missing)}. It takes about a minute.{first}")
+    st.info(f"Not measured yet: {plain(' and '.join(missing))}. It takes about a minute.{first}")
     st.button("Measure", type="primary", on_click=start, args=(missing, datasets))
 
 
@@ -307,7 +308,7 @@ def show_distributions(shown: Shown) -> None:
         for measure in measures:
             chart = figures.by_distribution(shown.boards, shown.heads, shown.kinds, measure)
             st.plotly_chart(chart, width=172, config=STILL, key=f"from each {measure}")
-    st.caption(figures.legend(shown.heads))
+    st.caption(plain(figures.legend(shown.heads)))
 
 
 def show_kl(shown: Shown) -> None:
@@ -329,7 +330,7 @@ def show_frontier() -> None:
     try:
         found = frontier.load(root / "frontier" / "mnist.json")
     except DamagedFile as error:
-        st.warning(f"What beta trades cannot be shown. {catalogue.public(str(error), root)}.")
+        st.warning(plain(f"What beta trades cannot be shown. {public(str(error), root)}."))
         return
     st.header("What beta trades", anchor=False)
     settings = found.settings

@@ -7,11 +7,13 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlencode
 
 import streamlit as st
 
 from explorer import data, described, jobs, own_data, visitors
-from explorer.files import DamagedFile
+from explorer.files import DamagedFile, public
+from explorer.markdown import plain
 from explorer.settings import ImageShape, Settings, check_architecture, count_parameters, is_table, parse_hidden
 from explorer.stage import live
 
@@ -230,7 +232,7 @@ def form(visitor: str, *, running: bool) -> None:
                 st.caption(said)
             possible = True
         except ValueError as error:
-            st.warning(f"{error}.")
+            st.warning(plain(f"{error}."))
             possible = False
         st.button("Start", type="primary", disabled=not possible, on_click=start)
 
@@ -265,7 +267,7 @@ def bring(visitor: str) -> None:
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file.name).stem).strip("-._")[:30] or "brought"
             names = visitors.shelf().keep(visitor, folders, name=name, uploaded=True)
         except ValueError as error:
-            st.session_state["refusal"] = f"{file.name} cannot be loaded. {error}."
+            st.session_state["refusal"] = f"{file.name} cannot be loaded. {public(str(error))}."
             return
     st.session_state["welcome"] = f"Loaded as {' and '.join(names)}: choose them in Explore."
 
@@ -285,8 +287,9 @@ def own_models(visitor: str) -> None:
                 f"{about.title if about else first.dataset}, "
                 f"{first.latent_dim} dimensions, {first.epochs} epochs"
             )
-            query = f"?data={first.dataset}&d={first.latent_dim}&left={cards[0].name}&right={cards[-1].name}"
-            row.markdown(f"[Explore](./{query}) · [Download](./kept/{pair.name}.zip)")
+            models = {"left": cards[0].name, "right": cards[-1].name}
+            query = urlencode({"data": first.dataset, "d": first.latent_dim, **models})
+            row.markdown(f"[Explore](./?{query}) · [Download](./kept/{pair.name}.zip)")
             if pair.can_go_on:
                 row.button("10 epochs more", key=f"more {pair.name}", on_click=go_on, args=(pair.name, 10))
             row.button("Remove", key=f"remove {pair.name}", on_click=visitors.shelf().remove, args=(visitor, pair.name))
@@ -298,7 +301,7 @@ def own_models(visitor: str) -> None:
             args=(visitor,),
         )
     if welcome := st.session_state.pop("welcome", None):
-        st.success(welcome)
+        st.success(plain(welcome))
 
 
 jobs.here().warm()
@@ -311,7 +314,7 @@ form(visitor, running=job is not None)
 if visitor:
     own_models(visitor)
 if refusal := st.session_state.pop("refusal", None):
-    st.warning(refusal)
+    st.warning(plain(refusal))
 if job_id and not isinstance(job, jobs.Training):
     st.info("There is no such training of yours on this server: it has ended long ago, or another person started it.")
 if isinstance(job, jobs.Training):

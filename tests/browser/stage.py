@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from playwright.sync_api import Locator, Page
 
@@ -12,6 +14,14 @@ READ = """canvas => Array.from(canvas.getContext('2d').getImageData(0, 0, canvas
 def pixels(page: Page, name: str) -> np.ndarray:
     """[H * W], 0 to 255: the grey values of the image of this name."""
     return np.array(page.get_by_role("img", name=name, exact=True).evaluate(READ))
+
+
+def wait_until(page: Page, expression: str, arg: object = None, *, timeout_ms: int = 30_000) -> None:
+    """As page.wait_for_function, which needs eval: the page's policy forbids that."""
+    end = time.monotonic() + timeout_ms / 1000
+    while not page.evaluate(expression, arg):
+        assert time.monotonic() < end, f"{expression} is not so"
+        page.wait_for_timeout(20)
 
 
 def latent_map(page: Page, kind: str) -> Locator:
