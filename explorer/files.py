@@ -18,9 +18,9 @@ class DamagedFile(ValueError):
 
 
 def public(message: str, *roots: Path) -> str:
-    """The message without the server's own folders: what a visitor may read. roots: those that it is known to name."""
+    """The message without the server's own folders: what a visitor may read. roots: below them names may stay."""
     for root in roots:
-        message = message.replace(f"{root.parent}/", "").replace(f"{root}/", "")
+        message = message.replace(f"{root}/", f"{root.name}/")
     return FOLDERS.sub("", message)
 
 

@@ -170,7 +170,10 @@ def trained(job: Training) -> list[Path]:
 
 
 async def packed(folders: list[Path], target: Path, name: str) -> Response:
-    await asyncio.to_thread(packing.pack, folders, target)
+    try:
+        await asyncio.to_thread(packing.pack, folders, target)
+    except ValueError as error:
+        return problem(f"{public(str(error), folders[0].parent)}.", 500)
     return FileResponse(target, media_type="application/zip", filename=name, headers={"Cache-Control": "no-store"})
 
 
