@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from explorer import catalogue, guard, policy, server
+from explorer import catalogue, cli, guard, policy, server, training_routes
 from explorer.files import public
 from explorer.guard import MAX_HELD, MAX_HELD_BY_ALL, BoundedUploads, OwnPagesOnly
 from explorer.markdown import JOINER, plain
@@ -176,6 +176,27 @@ def test_uploads_that_are_on_their_way_count_too() -> None:
     assert asyncio.run(together()) == [413]
 
 
+def test_a_body_that_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its second half never comes here."""
+    monkeypatch.setattr(training_routes, "BODY_S", 0.01)
+
+    async def order(request: Request) -> Response:
+        return Response(await training_routes.bounded_body(request, most=1000))
+
+    sent: list[int] = []
+    halves = iter([{"type": "http.request", "body": b"half", "more_body": True}])
+
+    async def receive() -> dict[str, object]:
+        return next(halves, None) or await asyncio.Event().wait()  # type: ignore[return-value]
+
+    async def send(message: dict[str, int]) -> None:
+        sent.append(message.get("status", 0))
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
+    asyncio.run(Starlette(routes=[Route("/", order, methods=["POST"])])(scope, receive, send))  # type: ignore[arg-type]
+    assert sent[0] == 408
+
+
 # ---- policies
 
 
@@ -244,10 +265,14 @@ def test_a_host_that_shows_the_app_in_a_frame_can_be_named(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("named", ["*", "host.example", "https://a.example;x", "https://a.example/x", "'x'"])
-def test_what_is_no_origin_is_told(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+def test_what_is_no_origin_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], named: str
+) -> None:
     monkeypatch.setenv(policy.FRAMES, named)
-    with pytest.raises(ValueError, match=r"must be origins such as https://example\.org"):
-        policy.frames_here()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run"])
+    assert ended.value.code == 2
+    assert "must be origins such as https://example.org" in capsys.readouterr().err
 
 
 def test_a_page_that_the_browser_has_already_is_sent_with_its_policy_again() -> None:

@@ -11,7 +11,7 @@ import pytest
 from launch import serve
 from playwright.sync_api import Browser, Page, expect
 
-from explorer import packing
+from explorer import catalogue, data, onefile, packing
 from explorer.checkpoints import PRETRAINED
 from explorer.markdown import JOINER
 from tests.browser.conftest import OpenPage
@@ -58,8 +58,15 @@ TRY = """async (elsewhere) => {
 }"""
 
 
-def test_a_script_on_a_page_gets_nothing_from_elsewhere_and_sends_nothing_there(open_page: OpenPage) -> None:
-    page = open_page(quiet=False)
+@pytest.mark.parametrize("where", ["the app", "the one file"])
+def test_a_script_on_a_page_gets_nothing_from_elsewhere_and_sends_nothing_there(
+    open_page: OpenPage, tmp_path: Path, where: str
+) -> None:
+    path = tmp_path / "view.html"
+    if where == "the one file":
+        models = catalogue.shipped()
+        path.write_bytes(onefile.one_file(models.entries[0], models.entries[1], models=models, titles=data.titles()))
+    page = open_page(**{"address": tmp_path.as_uri(), "query": path.name} if path.exists() else {}, quiet=False)
     with another_origin() as (elsewhere, asked):
         tried = page.evaluate(TRY, elsewhere)
         assert asked == []
