@@ -9,6 +9,7 @@ run: .venv/installed
 
 test: .venv/installed-dev
 	@$(BIN)/python scripts/get_browser.py >/dev/null
+	@$(BIN)/python scripts/get_nginx.py >/dev/null || echo "The tests that need nginx are left out."
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 1 tests/browser
 
@@ -51,6 +52,7 @@ bench: .venv/installed-dev
 	$(BIN)/python bench/hashing.py
 	$(BIN)/python bench/onefile.py
 	$(BIN)/python bench/bring.py
+	$(BIN)/python bench/site.py
 
 # Seconds an epoch beside Keras, pytorch/examples and pythae, on the full set: make bench-training ROOT=folder
 bench-training: .venv/installed-dev

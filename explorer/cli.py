@@ -73,11 +73,12 @@ def parser() -> Parser:
 
     add_sweep_options(commands.add_parser("sweep", help="train and measure a grid of betas, dimensions and seeds"))
 
-    export = commands.add_parser("export", help="two models on the stage, live, in one HTML file")
-    export.add_argument("left", metavar="LEFT", help="a folder, or the name of a pretrained model")
-    export.add_argument("right", metavar="RIGHT", help="a folder, or the name of a pretrained model")
-    export.add_argument("--out", type=Path, required=True, help="the HTML file to write")
-    export.set_defaults(command=export_pair)
+    export = commands.add_parser("export", help="two models, live, in one HTML file; or all that ship as a static site")
+    export.add_argument("left", nargs="?", metavar="LEFT", help="a folder, or the name of a pretrained model")
+    export.add_argument("right", nargs="?", metavar="RIGHT", help="a folder, or the name of a pretrained model")
+    export.add_argument("--out", type=Path, help="the HTML file to write")
+    export.add_argument("--site", type=Path, metavar="DIR", help="alone: the folder to write the site to")
+    export.set_defaults(command=export_files)
 
     data = commands.add_parser("data", help="the full data sets").add_subparsers(required=True, metavar="COMMAND")
     get = data.add_parser("get", help="download a full set")
@@ -358,11 +359,11 @@ def check_empty(out: Path) -> None:
         )
 
 
-def check_writable(out: Path) -> None:
-    """Raise ValueError, before any training, if a model cannot be written into out."""
+def check_writable(out: Path, *, option: str = "--out") -> None:
+    """Raise ValueError, before any work, if nothing can be written into out, which option names."""
     nearest = next(place for place in (out, *out.absolute().parents) if place.exists())
     if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
-        raise ValueError(f"--out must be a folder that can be written to, got {out} ({nearest} is not one)")
+        raise ValueError(f"{option} must be a folder that can be written to, got {out} ({nearest} is not one)")
 
 
 def save_trained(run: Run) -> None:
@@ -470,6 +471,27 @@ def run_sweep(options: argparse.Namespace) -> None:
     records = sweep.run(cells, options.out, root=options.root, samples=options.samples, at_once=sweep.cores())
     for record in progress(records, "sweep", len(cells), unit="cell"):
         print(json.dumps(record) if options.json else sweep.as_text(record), flush=True)
+
+
+def export_files(options: argparse.Namespace) -> None:
+    """One file of two models, or the site. Raises ValueError unless it is clear which."""
+    pair = (options.left, options.right, options.out)
+    if options.site is not None and any(one is not None for one in pair):
+        raise ValueError("--site takes no models and no --out: the site is of all models that ship with the project")
+    if options.site is not None:
+        export_site(options.site)
+    elif None in pair:
+        raise ValueError("What is to be exported? Either LEFT RIGHT --out view.html, or --site DIR")
+    else:
+        export_pair(options)
+
+
+def export_site(out: Path) -> None:
+    from explorer import catalogue, data, site
+
+    check_writable(out.absolute().parent, option="--site")
+    written = site.write(out, models=catalogue.shipped(), titles=data.titles())
+    print(f"{out}: {written.files} files, {written.bytes / 1e6:.1f} MB, for any web host")
 
 
 def export_pair(options: argparse.Namespace) -> None:

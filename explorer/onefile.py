@@ -74,7 +74,7 @@ def contents(
     parts = [part for entry in shown.entries for part in entry.parts.values()]
     start = {"pair": {"left": left.card.name, "right": right.card.name}, "query": without_names(query)}
     addresses = {f"atlas/{part.sha256}": part for part in [*parts, *([judge.part] if judge else [])]}
-    return {**catalogue.for_browser(shown, titles), "start": start}, addresses
+    return {**catalogue.for_browser(shown, titles), "alone": True, "start": start}, addresses
 
 
 def seen(entry: Entry) -> Entry:
@@ -119,18 +119,19 @@ def check_live(*entries: Entry) -> None:
             )
 
 
-def policy_of(page: str) -> str:
+def policy_of(page: str, *, source: str = "data:", styles: Sequence[str] = ()) -> str:
     """What the page may load, as a content security policy: nothing from outside.
 
-    The scripts and styles in it are named by their hashes. data: is allowed for scripts since a module in an import map
-    cannot be named by its hash in all browsers, and no text of the catalogue ever becomes an element.
+    source: where its modules and parts are; styles: where its styles are, beside those in it. The scripts and styles in
+    it are named by their hashes. data: is allowed for scripts in a file since a module in an import map cannot be named
+    by its hash in all browsers, and no text of the catalogue ever becomes an element.
     """
     hashes = policy.inline(page)
     rules = {
         "default-src": ["'none'"],
-        "script-src": [*hashes["script"], "data:"],
-        "style-src": hashes["style"],
-        "connect-src": ["data:"],
+        "script-src": [*hashes["script"], source],
+        "style-src": [*hashes["style"], *styles],
+        "connect-src": [source],
         "img-src": ["data:", "blob:"],
         "base-uri": ["'none'"],
         "form-action": ["'none'"],

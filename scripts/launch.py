@@ -45,9 +45,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serve(command: Sequence[str] = APP, *, folder: Path = ROOT, **environment: str) -> Iterator[Server]:
-    """Run a command that starts a server; "{port}" in it is replaced. Its whole process group ends with the block."""
-    port = free_port()
+def serve(
+    command: Sequence[str] = APP, *, folder: Path = ROOT, port: int | None = None, **environment: str
+) -> Iterator[Server]:
+    """Run a command that starts a server; "{port}" in it is replaced. Its whole process group ends with the block.
+
+    port: where it will listen, a free one unless told.
+    """
+    port = free_port() if port is None else port
     settings = {"STREAMLIT_SERVER_HEADLESS": "true", "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false", **environment}
     with tempfile.TemporaryFile() as log:
         started = time.time()
@@ -68,6 +73,42 @@ def serve(command: Sequence[str] = APP, *, folder: Path = ROOT, **environment: s
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+NGINX = """
+{user}
+worker_processes {workers};
+daemon off;
+pid nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    types {{ text/html html; text/javascript js; text/css css; application/json json; image/svg+xml svg; }}
+    default_type application/octet-stream;
+    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fcgi;
+    uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+    {http}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx(program: str, http: str, *, workers: int = 1) -> Iterator[Server]:
+    """Run nginx (its path: see get_nginx) with http inside its block of that name; PORT in it is a free port.
+
+    All that it writes goes to a folder of its own, so that nobody has to be root.
+    """
+    port = free_port()
+    user = "user root;" if os.geteuid() == 0 else ""  # else its workers could not read what is this user's alone
+    with tempfile.TemporaryDirectory() as folder:
+        settings = NGINX.format(user=user, workers=workers, http=http.replace("PORT", str(port)))
+        (Path(folder) / "nginx.conf").write_text(settings)
+        command = (program, "-p", folder, "-c", "nginx.conf", "-e", "stderr")
+        with serve(command, folder=Path(folder), port=port) as server:
+            yield server
 
 
 def answers(port: int, process: subprocess.Popen[bytes]) -> bool:

@@ -59,7 +59,7 @@ LAYERS = [
     {"explorer.foreign", "explorer.foreign.process", "explorer.foreign.__main__"},
     {"explorer.jobs", "explorer.measurings", "explorer.onefile", "explorer.regularity"},
     {"explorer.sweep", "explorer.scenes", "explorer.notebook"},
-    {"explorer"},
+    {"explorer", "explorer.site"},
     {"explorer.visitors"},
     {"explorer.training_routes", "explorer.labs.show", "explorer.arrivals"},
     {"explorer.lab_routes", "explorer.decode_routes"},

@@ -5,6 +5,8 @@ import { makeItems } from './items.js';
 import { makeRemoteDecoder } from './remote.js';
 import { readSafetensors } from './safetensors.js';
 
+const GZIP = [0x1f, 0x8b, 0x08];
+
 /** @type {Map<string, Promise<any>>} */
 const fetched = new Map();
 /** @type {Map<string, any>} */
@@ -22,10 +24,7 @@ export function part(url, base) {
   return fetched.get(url);
 }
 
-/**
- * The tensors of a file. The error of a failed fetch is a sentence for the screen. A server says in its answer's header
- * that a file comes packed, and the browser unpacks it; an address that holds the file itself says so by its type.
- */
+/** The tensors of a file. The error of a failed fetch is a sentence for the screen. */
 export async function fetchPart(address) {
   let response;
   try {
@@ -33,10 +32,26 @@ export async function fetchPart(address) {
   } catch {
     throw new Error('The server does not answer. Check the connection, then choose again.');
   }
-  if (!response.ok) throw new Error((await response.text()).slice(0, 300) || `The server answered ${response.status}.`);
-  const packed = response.headers.get('Content-Type') === 'application/gzip';
-  const whole = packed ? new Response(response.body.pipeThrough(new DecompressionStream('gzip'))) : response;
-  return readSafetensors(await whole.arrayBuffer());
+  if (!response.ok) throw new Error(await refusal(response));
+  return readSafetensors(await unpacked(await response.arrayBuffer()));
+}
+
+/** Our server's own words. Another one's answer is a page, which would be no sentence. */
+async function refusal(response) {
+  const isText = (response.headers.get('Content-Type') ?? 'text/plain').startsWith('text/plain');
+  return (isText && (await response.text()).slice(0, 300)) || `The server answered ${response.status}.`;
+}
+
+/**
+ * The app's server says in a header that a file comes packed, and the browser has unpacked it before we see it. A static
+ * host says nothing, nor does a file within a page: there its first bytes tell. No file of tensors begins with them, for
+ * they would announce a header of half a megabyte.
+ * @param {ArrayBuffer} content
+ */
+async function unpacked(content) {
+  if (!GZIP.every((byte, i) => new Uint8Array(content)[i] === byte)) return content;
+  if (!globalThis.DecompressionStream) throw new Error('This browser is older than 2023 and cannot unpack the models: update it.');
+  return new Response(new Blob([content]).stream().pipeThrough(new DecompressionStream('gzip'))).arrayBuffer();
 }
 
 /** The atlas of a model if it is already here. */

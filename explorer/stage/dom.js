@@ -3,7 +3,8 @@
 /**
  * Make an element.
  * @param {string} tag
- * @param {Record<string, any>} attributes  on… are listeners, the rest attributes; false and null are left out
+ * @param {Record<string, any>} attributes  on… are listeners, the rest attributes; false and null are left out. style goes
+ *     in by property: content security policies forbid the attribute
  * @param {...(Node|string|null)} children
  * @returns {any}
  */
@@ -11,6 +12,7 @@ export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    else if (name === 'style') element.style.cssText = value;
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value === true ? '' : value);
   }
   element.append(...children.filter((child) => child !== null));

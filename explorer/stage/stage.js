@@ -96,8 +96,9 @@ export class Stage {
     this.dial = makeDial({ catalogue: this.catalogue, base: this.base, onTurn: (model) => this.turn(model) });
     const taken = { base: this.base, query: () => this.pairAndView() };
     this.download = makeDownload(taken);
-    const fromServer = this.catalogue.start ? [] : [this.download.element, makeEmbed(taken).element];
-    this.take = isEmbedded() ? null : makeTake({ stage: this, base: this.base, fromServer });
+    const { alone, start } = this.catalogue; // no server of ours behind it; no page either, but a file or a cell
+    const others = [alone ? null : this.download.element, start ? null : makeEmbed(taken).element];
+    this.take = isEmbedded() ? null : makeTake({ stage: this, base: this.base, hasServer: !alone, others });
     this.bridge = makeBridge({ onLink: () => this.toggleLink(), onPin: () => this.setPinned(this.state.z === null) });
     this.legend = makeLegend({ onClass: (chosen) => this.change({ class: chosen }) });
     this.spoken = h('p', { class: 'only-spoken', 'aria-live': 'polite' });

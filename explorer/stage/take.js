@@ -8,10 +8,11 @@ import { asPng, asXml, makeSheet } from './sheet.js';
 import { WALK, walkAsGif } from './walk_gif.js';
 
 /**
- * @param {{stage: import('./stage.js').Stage, base: string|URL, fromServer: HTMLElement[]}} options  fromServer: what only
- *     a server can give; nothing where there is none
+ * @param {{stage: import('./stage.js').Stage, base: string|URL, hasServer: boolean, others: (HTMLElement|null)[]}} options
+ *     hasServer: whether there is a server of ours, which makes Parquet; others: more to take along, null where it is not
+ *     to be had
  */
-export function makeTake({ stage, base, fromServer }) {
+export function makeTake({ stage, base, hasServer, others }) {
   const status = h('span', { class: 'about', role: 'status' }), codes = h('p', { class: 'tools' });
   const link = stage.address.hasLink ? makeCopyLink({ settle: () => stage.hold(), about: () => aboutLink(stage.models()) }) : null;
   const maker = (text, title, make) => h('button', { type: 'button', title, onclick: () => run(make) }, text);
@@ -21,7 +22,7 @@ export function makeTake({ stage, base, fromServer }) {
       maker('PNG', 'Both maps, images, samples and walk as a picture', async () => save(await asPng(await sheet()), `${names().join('-and-')}.png`)),
       maker('SVG', 'The same as vectors', async () => save(new Blob([await sheet()], { type: 'image/svg+xml' }), `${names().join('-and-')}.svg`)),
       maker('Walk as GIF', `${WALK.steps} steps from A to B in both models`, saveWalk), status),
-    codes, ...fromServer);
+    codes, ...others.filter((one) => one !== null));
 
   /** Other models stand on the stage. */
   function showModels() {
@@ -29,7 +30,7 @@ export function makeTake({ stage, base, fromServer }) {
       const table = `Codes of the ${kind}`, parquet = new URL(`codes?${new URLSearchParams({ model: atlas.model.name })}`, base).href;
       return h('span', { class: `codes ${atlas.model.model}` }, h('b', {}, table),
         maker('CSV', `${table}: a row for each of the ${atlas.n.toLocaleString('en')} held-out ${atlas.items.noun}s`, () => saveCodes(atlas)),
-        fromServer.length ? h('a', { href: parquet, download: '', title: `${table} as Parquet` }, 'Parquet') : null);
+        hasServer ? h('a', { href: parquet, download: '', title: `${table} as Parquet` }, 'Parquet') : null);
     }));
   }
 

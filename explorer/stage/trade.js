@@ -17,6 +17,6 @@ export async function makeTrade({ frontier }) {
   const betas = shown.map(({ beta }) => beta);
   return {
     element: telling(h('div', {}, h('div', { class: 'two-charts' }, ...charts.map(({ element }) => element)),
-      h('p', { class: 'about' }, `16 dimensions, from beta ${Math.max(...betas)} (left, where KL is 0) to ${Math.min(...betas)} (right); beta ${frontier[0].beta} lies far outside, at a KL of ${frontier[0].kl.toFixed(0)}. Where would you stop? The page Measure draws every figure against beta.`))),
+      h('p', { class: 'about' }, `16 dimensions, from beta ${Math.max(...betas)} (left, where KL is 0) to ${Math.min(...betas)} (right); beta ${frontier[0].beta} lies far outside, at a KL of ${frontier[0].kl.toFixed(0)}. Where would you stop? In the app, the page Measure draws every figure against beta.`))),
   };
 }
