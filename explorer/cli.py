@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from explorer import policy
 from explorer.settings import DEFAULT_HIDDEN, Settings, check_budget, parse_hidden
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def run_app(options: argparse.Namespace) -> None:
         check_port(port)
         os.environ["STREAMLIT_SERVER_PORT"] = str(port)
     demo.mode()  # refuses what is no such setting, before anything starts
+    policy.frames_here()  # a mistake there is told now, in a line
     logs.begin()
     try:
         Path.home()

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ from typing import Any
 
 SEAL = "sealed"  # the key of a record's own hash
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^/\s'\"]+/)+")
 
 
 class DamagedFile(ValueError):
@@ -47,6 +49,13 @@ def remedy(error: OSError) -> str:
 def unwritten(error: OSError, *, then: str) -> str:
     """For a visitor: a sentence's words without the server's paths. then: what to do when there is room again."""
     return f"The files cannot be written ({reason(error)}): make room on the disk, then {then}"
+
+
+def public(message: str, *roots: Path) -> str:
+    """The message without the server's own folders: what a visitor may read. roots: below them names may stay."""
+    for root in roots:
+        message = message.replace(f"{root}/", f"{root.name}/")
+    return FOLDERS.sub("", message)
 
 
 def sha256(content: bytes) -> str:

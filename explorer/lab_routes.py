@@ -18,7 +18,7 @@ from explorer.files import DamagedFile
 from explorer.jobs import Jobs, LabRun, Refused
 from explorer.labs import orders
 from explorer.labs.result import RESULT
-from explorer.training_routes import ASKED_BY_SCRIPT, KEPT, bounded_body, problem
+from explorer.training_routes import KEPT, bounded_body, problem
 from explorer.visitors import visitor_of
 
 FILE = re.compile(rf"({RESULT}\.json|{RESULT}\.safetensors|step-\d{{5}}\.safetensors)")
@@ -31,8 +31,6 @@ def routes(prefix: str, jobs: Jobs) -> list[Route]:
 
     async def run(request: Request) -> Response:
         """Start a lab: its settings as JSON in the query, a file that belongs to it as the body."""
-        if ASKED_BY_SCRIPT not in request.headers:
-            return problem("This has to be asked by the page itself.", 403)
         visitor, lab = visitor_of(request.cookies), request.path_params["lab"]
         if not visitor:
             return problem(NO_COOKIE, 403)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from explorer import demo
+from explorer.files import public
 from explorer.sandbox import ONE_THREAD
 from explorer.scoreboard import COUNT, Figure
 
@@ -134,7 +135,9 @@ class Measurings:
         listener.join()
         if code and not one.stopped.is_set():
             told = said[-1].strip().removeprefix("explorer: ") if code == 2 and said else ""
-            one.problem = f"{told}." if told else f"The measuring ended by itself (status {code})."
+            one.problem = (
+                f"{public(told, one.folder.parent)}." if told else f"The measuring ended by itself (status {code})."
+            )
 
     def _watch(self, one: Measuring, process: subprocess.Popen[str]) -> None:
         while process.poll() is None:

@@ -25,7 +25,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import explorer
 from explorer import (
-    catalogue,
     data,
     decode_routes,
     demo,
@@ -37,16 +36,19 @@ from explorer import (
     measurings,
     modules,
     onefile,
+    policy,
     training_routes,
     visitors,
 )
 from explorer.atlas import MAX_PART_BYTES
 from explorer.catalogue import Catalogue, Entry
-from explorer.files import DamagedFile, read_checked
+from explorer.files import DamagedFile, public, read_checked
 from explorer.foreign import serving
 
 FOREVER = "public, max-age=31536000, immutable"
 READY = "ready"
+SHOWN_ANYWHERE = ("", "/learn", "/labs")  # pages that may be framed by any site, with embed=true
+POWERS = "camera=(self), microphone=(), geolocation=(), usb=(), serial=(), payment=(), display-capture=()"
 
 
 @dataclass
@@ -80,7 +82,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
                 read_checked, part.path, expected_sha256=part.sha256, max_bytes=MAX_PART_BYTES
             )
         except DamagedFile as error:
-            return PlainTextResponse(f"{catalogue.public(str(error), models.root)}.", status_code=500)
+            return PlainTextResponse(f"{public(str(error), models.root)}.", status_code=500)
         headers = {"Cache-Control": FOREVER, **({"Content-Encoding": "gzip"} if part.packed else {})}
         return Response(content, media_type="application/octet-stream", headers=headers)
 
@@ -107,7 +109,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         try:
             content = await asyncio.to_thread(make, left, right)
         except ValueError as error:
-            return PlainTextResponse(f"{catalogue.public(str(error), models.root)}.", status_code=400)
+            return PlainTextResponse(f"{public(str(error), models.root)}.", status_code=400)
         # Not as a page: it is for the disk, and this server's pages get scripts and cookies of their own.
         return attachment(content, f"{left.card.name}-and-{right.card.name}.html", kind="application/octet-stream")
 
@@ -121,7 +123,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         try:
             content = await asyncio.to_thread(export.codes_parquet, entry.parts["codes"].path.parent, classes)
         except DamagedFile as error:
-            return PlainTextResponse(f"{catalogue.public(str(error), models.root)}.", status_code=500)
+            return PlainTextResponse(f"{public(str(error), models.root)}.", status_code=500)
         return attachment(content, f"{entry.card.name}-codes.parquet", kind="application/vnd.apache.parquet")
 
     async def health(request: Request) -> Response:
@@ -156,7 +158,8 @@ def attachment(content: bytes, name: str, *, kind: str) -> Response:
 
 
 class PageHeaders:
-    """Adds to every answer: no sniffing of types, no address of ours told to other sites. To pages: what to fetch next.
+    """Adds to every answer: no sniffing of types, no address of ours told to other sites, no use of it by their pages.
+    To pages: what they may do, who may frame them, and what to fetch next.
 
     The stage's modules import one another three deep, and which atlases are wanted is known once they run; named in the
     page's header, modules and atlases come while Streamlit starts.
@@ -175,7 +178,11 @@ class PageHeaders:
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "same-origin"
-                if headers.get("content-type", "").startswith("text/html"):
+                if not is_page(headers):
+                    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+                else:
+                    headers["Permissions-Policy"] = POWERS
+                    headers.setdefault("Content-Security-Policy", policy.of_page("", ancestors=["'none'"]))
                     explores = scope["path"].rstrip("/") == self.prefix
                     atlases = self.atlases(scope["query_string"]) if explores else []
                     headers["Link"] = ", ".join([*self.modules, *atlases])
@@ -196,15 +203,18 @@ class PageHeaders:
 
 
 class KnownBase:
-    """Tells Streamlit's frontend where its server is, in each page.
+    """Tells Streamlit's frontend where its server is, in each page, and the browser what the page may do.
 
-    It would look for it: under the page's own path first, which is 404 for all pages but the first, and browsers put
-    that into their list of errors. The browser works it out, since a proxy may have put more before the base path: the
-    last part of the address is the page's, but where the base path itself is the end.
+    Both stand here, since the policy names the page's scripts by their hashes. The frontend would look for its server:
+    under the page's own path first, which is 404 for all pages but the first, and browsers put that into their list of
+    errors. The browser works it out, since a proxy may have put more before the base path: the last part of the address
+    is the page's, but where the base path itself is the end.
     """
 
     def __init__(self, app: ASGIApp, *, base_path: str) -> None:
         self.app = app
+        self.shown_anywhere = [prefix_of(base_path) + path for path in SHOWN_ANYWHERE]
+        self.frames = policy.frames_here()
         base = json.dumps(prefix_of(base_path)).replace("<", "\\u003c")
         self.script = (
             f"<script>{{const base={base},path=location.pathname;window.__streamlit={{BACKEND_BASE_URL:location.origin+"
@@ -216,14 +226,22 @@ class KnownBase:
         if not asks_for_page or "text/html" not in Headers(scope=scope).get("accept", ""):
             await self.app(scope, receive, send)
             return
-        plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
+        plain = [(name, value) for name, value in scope["headers"] if name not in NOT_FORWARDED]
         status, headers, body = await collect(self.app, {**scope, "headers": plain}, receive)
-        if headers.get("content-type", "").startswith("text/html"):
+        if is_page(headers):
             body = body.replace(b"<head>", b"<head>" + self.script, 1)
             headers["Content-Length"] = str(len(body))
+            headers["Content-Security-Policy"] = policy.of_page(body.decode(), ancestors=self.ancestors(scope))
         answer = Response(body, status)
         answer.raw_headers = headers.raw
         await answer(scope, receive, send)
+
+    def ancestors(self, scope: Scope) -> list[str]:
+        """Who may show the page in a frame: all sites where it was made for that, else this server and sites named."""
+        embedded = "true" in parse_qs(scope["query_string"].decode("ascii", "replace").lower()).get("embed", [])
+        if embedded and scope["path"].rstrip("/") in self.shown_anywhere:
+            return ["*"]
+        return ["'self'", *self.frames]
 
 
 class PackedFrontend:
@@ -282,6 +300,14 @@ class NoUploads:
             except ValueError as error:
                 app = PlainTextResponse(f"{error}.", status_code=403)
         await app(scope, receive, send)
+
+
+# A page has to be read here, and is what it is now: one that was kept may have come with another policy.
+NOT_FORWARDED = (b"accept-encoding", b"if-none-match", b"if-modified-since")
+
+
+def is_page(headers: MutableHeaders) -> bool:
+    return headers.get("content-type", "").startswith("text/html")
 
 
 async def collect(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[int, MutableHeaders, bytes]:

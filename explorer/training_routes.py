@@ -9,21 +9,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from explorer import export, packing
 from explorer.atlas import MAX_PART_BYTES
-from explorer.files import DamagedFile, read_checked, unwritten
+from explorer.files import DamagedFile, public, read_checked, unwritten
 from explorer.jobs import ENDED, KINDS, Job, Jobs, Training
 from explorer.visitors import Shelf, visitor_of
 
 PING_S = 15
 MAX_BODY = 1000
+BODY_S = 60.0  # a body that comes more slowly than that is not waited for
 PICTURE = re.compile(r"(moment-\d{5}|images)\.safetensors")
 KEPT = "private, max-age=31536000, immutable"
-ASKED_BY_SCRIPT = "x-latent-explorer"  # no other site can send it along without our leave
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -40,8 +41,6 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
             job = jobs.get(request.path_params["id"], visitor_of(request.cookies))
             if not isinstance(job, kind):
                 return problem("There is no such training of yours. It may have ended long ago.", 404)
-            if request.method == "POST" and ASKED_BY_SCRIPT not in request.headers:
-                return problem("This has to be asked by the page itself.", 403)
             return await handler(request, job)
 
         return handle
@@ -76,7 +75,7 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
         try:
             names = await asyncio.to_thread(shelf.keep, job.owner, folders, name=name)
         except ValueError as error:
-            return problem(f"{error}.", 400)
+            return problem(f"{public(str(error))}.", 400)
         except OSError as error:
             return problem(f"{unwritten(error, then='keep it again')}.", 507)
         if job.state == "drawing":
@@ -188,8 +187,8 @@ def trained(job: Training) -> list[Path]:
 async def packed(folders: list[Path], target: Path, name: str) -> Response:
     try:
         await asyncio.to_thread(packing.pack, folders, target)
-    except DamagedFile:
-        return problem("This model's files are damaged: load it again.", 500)
+    except ValueError as error:
+        return problem(f"{public(str(error), folders[0].parent)}.", 500)
     except OSError as error:
         return problem(f"{unwritten(error, then='download it again')}.", 507)
     return FileResponse(target, media_type="application/zip", filename=name, headers={"Cache-Control": "no-store"})
@@ -205,7 +204,17 @@ async def body_of(request: Request) -> dict[str, object]:
 
 
 async def bounded_body(request: Request, *, most: int) -> bytes | None:
-    """The request's body; None for one that is too long, of which the rest is not read."""
+    """The request's body; None for one that is too long, of which the rest is not read.
+
+    Raises HTTPException (408) for one that is too slow.
+    """
+    try:
+        return await asyncio.wait_for(up_to(request, most), BODY_S)
+    except asyncio.TimeoutError as error:
+        raise HTTPException(408, "The request took too long to arrive: send it again.") from error
+
+
+async def up_to(request: Request, most: int) -> bytes | None:
     content = bytearray()
     async for chunk in request.stream():
         content += chunk

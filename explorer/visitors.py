@@ -308,7 +308,7 @@ class DataShelf:
                 "A data set needs a cookie, so that nobody else sees it: allow cookies and reload the page"
             )
         own = self.root / folder_of(visitor)
-        folder = own / f"{NEW}{time.monotonic_ns():020}-{secrets.token_urlsafe(12)}"
+        folder = own / f"{NEW}{time.monotonic_ns():020}-{secrets.token_urlsafe(16)}"
         with self.lock:
             there = sorted(own.glob(f"{NEW}*"))  # by age
             for place in there[: max(0, len(there) - MAX_PLACES + 1)]:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from explorer import atlas, checkpoints, data, logs, models, own_data, resume, training
-from explorer.files import DamagedFile, unwritten, write_whole
+from explorer.files import DamagedFile, public, unwritten, write_whole
 from explorer.labs import work as labs
 from explorer.loaded import Model
 from explorer.settings import Settings
@@ -275,7 +275,7 @@ def main() -> None:
     except OSError as error:
         say("failed", text=f"{unwritten(error, then='start again')}.")
     except (ValueError, MemoryError, training.Diverged) as error:
-        say("failed", text=f"{' '.join(str(error).split())}.".replace("..", "."))
+        say("failed", text=f"{' '.join(public(str(error)).split())}.".replace("..", "."))
     sys.stdout.flush()
     os._exit(0)
 

@@ -80,7 +80,6 @@ def ask(app: Starlette, path: str, *, visitor: str = ANNA, body: Any = None, **h
     if body is None:
         return get(app, path, cookie=f"{COOKIE}={visitor}", **headers)
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    headers = {"x_latent_explorer": "1", **headers}
     return get(app, path, method="POST", body=content, cookie=f"{COOKIE}={visitor}", **headers)
 
 
@@ -103,14 +102,6 @@ def test_a_training_is_there_for_its_owner_alone(app: Starlette, ended: Job, vis
         assert told(refused) == told(ask(app, f"/jobs/nosuchjob/{path}"))
     for path in ("stop", "keep"):
         assert ask(app, f"/jobs/{ended.id}/{path}", visitor=visitor, body={"name": "x", "keep": True}).status == 404
-
-
-@pytest.mark.parametrize("path", ["stop", "keep"])
-def test_a_form_of_another_site_does_nothing(app: Starlette, jobs: Jobs, waiting: Job, path: str) -> None:
-    answer = get(app, f"/jobs/{waiting.id}/{path}", method="POST", body=b"{}", cookie=f"{COOKIE}={ANNA}")
-    assert answer.status == 403
-    assert waiting.state == "waiting"
-    assert ask(app, f"/jobs/{waiting.id}/{path}").status == 405
 
 
 def test_what_is_kept_is_served_to_who_kept_it_alone(app: Starlette, shelf: Shelf, ended: Job) -> None:

@@ -24,8 +24,9 @@ from explorer import (
     scoreboard,
     visitors,
 )
-from explorer.files import DamagedFile
+from explorer.files import DamagedFile, public
 from explorer.frontier import Frontier
+from explorer.markdown import plain
 from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, MEASURES, Figure, Scoreboard
 from explorer.settings import is_table
 
@@ -94,7 +95,7 @@ def board_of(folder: Path, entry: catalogue.Entry) -> Scoreboard | None:
         board = scoreboard.load(folder)
     except DamagedFile as error:
         if (folder / scoreboard.FIGURES).exists():
-            st.warning(f"{catalogue.public(str(error), folder.parent)}. It can be measured again.")
+            st.warning(f"{public(str(error), folder.parent)}. It can be measured again.")
         return None
     return board if board.about.get("weights_sha256") == entry.card.sha256 else None
 
@@ -117,7 +118,7 @@ def show_group(shown: Shown, group: str, distribution: str) -> None:
     where = f": sampled from {DISTRIBUTIONS[distribution]}" if group == "Completeness" else ""
     st.subheader(f"{group}{where}", anchor=False)
     for sentence in scoreboard.left_out(shown.boards, measures_of(group, distribution)):
-        st.caption(sentence)
+        st.caption(plain(sentence))
     if not rows:
         return
     table = [
@@ -170,11 +171,11 @@ def show_examples(shown: Shown, name: str, pair: list[Figure | None]) -> None:
         with column:
             if one is None:
                 continue
-            st.markdown(f"{head}: {scoreboard.text_of(one)}, from {one.n:,}. {one.note}")
+            st.markdown(plain(f"{head}: {scoreboard.text_of(one)}, from {one.n:,}. {one.note}"))
             try:
                 found = scoreboard.pictures(folder, one)
             except DamagedFile as error:
-                st.warning(f"{catalogue.public(str(error), folder.parent)}.")
+                st.warning(plain(f"{public(str(error), folder.parent)}."))
                 continue
             if found:
                 bars = (
@@ -204,7 +205,7 @@ def watch(folders: list[Path], names: list[str]) -> None:
     for name, one in zip(names, under_way):
         if one:
             share, text = progress_of(one)
-            st.progress(share, text=f"{name}: {text}")
+            st.progress(share, text=plain(f"{name}: {text}"))
     st.button("Stop", on_click=for_each, args=(measurings.here().forget, folders))
     figures_so_far = [one.figures if one else [] for one in under_way]
     longest = max(figures_so_far, key=len)
@@ -238,7 +239,7 @@ NO_NETWORK = "A model that was brought as ONNX cannot be measured here: its netw
 
 def show_unmeasured(entries: list[catalogue.Entry], why: str) -> None:
     """What is known of models that cannot be measured now, and why they cannot."""
-    st.info(f"{why} What was reckoned before, in nats, on the held-out items:")
+    st.info(f"{plain(why)} What was reckoned before, in nats, on the held-out items:")
     table = [
         {
             "Model": entry.card.name,
@@ -262,15 +263,14 @@ def offer(missing: dict[str, Path], datasets: dict[str, Path]) -> None:
     for name, folder in missing.items():
         one = measurings.here().get(folder)
         if one and one.problem:
-            told = catalogue.public(one.problem, checkpoints.PRETRAINED)
-            st.warning(f"{name} could not be measured. {told}")
+            st.warning(plain(f"{name} could not be measured. {one.problem}"))
             measurings.here().forget(folder)
     if demo.mode() == demo.LOOK:
         st.info(f"Not measured: {' and '.join(missing)}. {demo.sentence()}")
         return
     own = any(name in datasets for name in missing)
     first = " Of your own data a classifier learns first, which takes up to a minute more." if own else ""
-    st.info(f"Not measured yet: {' and '.join(missing)}. It takes about a minute.{first}")
+    st.info(f"Not measured yet: {plain(' and '.join(missing))}. It takes about a minute.{first}")
     st.button("Measure", type="primary", on_click=start, args=(missing, datasets))
 
 
@@ -327,7 +327,7 @@ def show_distributions(shown: Shown) -> None:
         for measure in measures:
             chart = figures.by_distribution(shown.boards, shown.heads, shown.kinds, measure)
             st.plotly_chart(chart, width=172, config=STILL, key=f"from each {measure}")
-    st.caption(figures.legend(shown.heads))
+    st.caption(plain(figures.legend(shown.heads)))
 
 
 def show_kl(shown: Shown) -> None:
@@ -338,7 +338,7 @@ def show_kl(shown: Shown) -> None:
             try:
                 per_dim[head] = atlas.read_part(folder, "codes")["kl_per_dim"].tolist()
             except DamagedFile as error:
-                st.warning(f"KL of each dimension cannot be shown. {catalogue.public(str(error), folder.parent)}.")
+                st.warning(f"KL of each dimension cannot be shown. {public(str(error), folder.parent)}.")
     if per_dim:
         st.caption("KL of each dimension in nats (a nat is 1.44 bits): one near 0 says nothing of the image.")
         bars = sum(map(len, per_dim.values()))
@@ -351,7 +351,7 @@ def show_frontier() -> None:
     try:
         found = frontier.load(root / "frontier" / "mnist.json")
     except DamagedFile as error:
-        st.warning(f"What beta trades cannot be shown. {catalogue.public(str(error), root)}.")
+        st.warning(plain(f"What beta trades cannot be shown. {public(str(error), root)}."))
         return
     st.header("What beta trades", anchor=False)
     settings = found.settings
@@ -435,7 +435,7 @@ def seen_of(folder: Path) -> cells.Look | None:
         return cells.look(folder, read=from_memory)
     except DamagedFile as error:
         st.warning("This sweep cannot be shown.")
-        st.text(catalogue.public(str(error), folder.parent))  # its folder's name is no markup
+        st.text(public(str(error), folder.parent))  # its folder's name is no markup
         return None
 
 

@@ -9,11 +9,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
 from explorer import data, demo, described, jobs, own_data, visitors
-from explorer.files import DamagedFile, unwritten
+from explorer.files import DamagedFile, public, unwritten
+from explorer.markdown import plain
 from explorer.settings import ImageShape, Settings, check_architecture, count_parameters, is_table, parse_hidden
 from explorer.stage import live
 
@@ -242,7 +244,7 @@ def form(visitor: str, *, running: bool) -> None:
                 st.caption(said)
             possible = True
         except ValueError as error:
-            st.warning(f"{error}.")
+            st.warning(plain(f"{error}."))
             possible = False
         st.button("Start", type="primary", disabled=not possible, on_click=start)
 
@@ -278,7 +280,7 @@ def bring(visitor: str) -> None:
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file.name).stem).strip("-._")[:30] or "brought"
             names = visitors.shelf().keep(visitor, folders, name=name, uploaded=True)
         except ValueError as error:
-            st.session_state["refusal"] = f"{file.name} cannot be loaded. {error}."
+            st.session_state["refusal"] = f"{file.name} cannot be loaded. {public(str(error))}."
             return
         except OSError as error:
             st.session_state["refusal"] = f"{unwritten(error, then='load it again')}."
@@ -303,8 +305,9 @@ def own_models(visitor: str) -> None:
                 f"{about.title if about else first.dataset}, "
                 f"{first.latent_dim} dimensions, {first.epochs} epochs"
             )
-            query = f"?data={first.dataset}&d={first.latent_dim}&left={cards[0].name}&right={cards[-1].name}"
-            row.markdown(f"[Explore](./{query}) · [Download](./kept/{pair.name}.zip)")
+            models = {"left": cards[0].name, "right": cards[-1].name}
+            query = urlencode({"data": first.dataset, "d": first.latent_dim, **models})
+            row.markdown(f"[Explore](./?{query}) · [Download](./kept/{pair.name}.zip)")
             if pair.can_go_on and not demo.mode():
                 row.button("10 epochs more", key=f"more {pair.name}", on_click=go_on, args=(pair.name, 10))
             row.button("Remove", key=f"remove {pair.name}", on_click=visitors.shelf().remove, args=(visitor, pair.name))
@@ -317,7 +320,7 @@ def own_models(visitor: str) -> None:
                 args=(visitor,),
             )
     if welcome := st.session_state.pop("welcome", None):
-        st.success(welcome)
+        st.success(plain(welcome))
 
 
 jobs.here().warm()
@@ -333,7 +336,7 @@ if demo.mode() != demo.LOOK:
 if visitor:
     own_models(visitor)
 if refusal := st.session_state.pop("refusal", None):
-    st.warning(refusal)
+    st.warning(plain(refusal))
 if job_id and not isinstance(job, jobs.Training):
     st.info("There is no such training of yours on this server: it has ended long ago, or another person started it.")
 if isinstance(job, jobs.Training):

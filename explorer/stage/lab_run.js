@@ -4,7 +4,6 @@ import { h, setText } from './dom.js';
 import { listenTo } from './listen.js';
 
 export const RUN = 'run-'; // how a run is called in the address
-const HEADERS = { 'X-Latent-Explorer': '1' };
 
 /**
  * @param {object} options
@@ -29,7 +28,7 @@ export function makeRun({ lab, material, text, settings, file, onStep, onResult,
   if (query.text(key)) listen(query.text(key));
 
   async function post(path, options = {}) {
-    const response = await fetch(new URL(path, base), { method: 'POST', headers: HEADERS, ...options });
+    const response = await fetch(new URL(path, base), { method: 'POST', ...options });
     const answer = await response.json().catch(() => ({}));
     if (!response.ok) throw new Error(answer.problem ?? `The server answered ${response.status}.`);
     return answer;

@@ -418,7 +418,7 @@ export class Live {
   async post(what, body) {
     try {
       const response = await fetch(new URL(`jobs/${this.training.id}/${what}`, this.base), {
-        method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Latent-Explorer': '1' }, body: JSON.stringify(body),
+        method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body),
       });
       const answer = await response.json();
       if (response.ok) return answer;

@@ -12,7 +12,7 @@ from launch import serve
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
 from explorer.settings import count_parameters
-from tests.browser.stage import code, latent_map, pixels, slider
+from tests.browser.stage import code, latent_map, pixels, slider, wait_until
 
 pytestmark = pytest.mark.browser
 SLOW = 60_000
@@ -71,12 +71,13 @@ def wait_for_state(page: Page, *states: str) -> None:
 
 
 def shown_after(page: Page, moment: int) -> None:
-    page.wait_for_function(
+    wait_until(
+        page,
         """moment => { const find = (root) => root.querySelector('[data-role="stage"]')
             ?? [...root.querySelectorAll('*')].map((e) => e.shadowRoot && find(e.shadowRoot)).find(Boolean);
             return Number(find(document)?.dataset.shownvae) > moment; }""",
-        arg=moment,
-        timeout=SLOW,
+        moment,
+        timeout_ms=SLOW,
     )
 
 
@@ -137,7 +138,7 @@ def test_two_people_wait_for_one_another_and_see_nothing_of_each_other(server: s
     expect(spy.get_by_text("There is no such training of yours on this server")).to_be_visible(timeout=SLOW)
     job = re.search(r"job=(\w+)", hers.url)
     assert job
-    stop = """async (job) => (await fetch(`jobs/${job}/stop`, {method: 'POST', headers: {'X-Latent-Explorer': '1'},
+    stop = """async (job) => (await fetch(`jobs/${job}/stop`, {method: 'POST',
         body: '{"keep": false}'})).status"""
     assert spy.evaluate(stop, job.group(1)) == 404
     assert spy.evaluate("async (job) => (await fetch(`jobs/${job}/events`)).status", job.group(1)) == 404
