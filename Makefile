@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint pretrained measures classifiers frontier lessons labs bench bench-training clean
+.PHONY: run test soak lint pretrained measures classifiers frontier lessons labs bench bench-training clean
 
 run: .venv/installed
 	@$(BIN)/python -m explorer run
@@ -10,8 +10,14 @@ run: .venv/installed
 test: .venv/installed-dev
 	@$(BIN)/python scripts/get_browser.py >/dev/null
 	@$(BIN)/python scripts/get_nginx.py >/dev/null || echo "The tests that need nginx are left out."
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 1 tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak" --ignore tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 1 -m "not soak" tests/browser
+
+# Tries every promise of RELIABILITY.md, the long tests too, and says which held (at most ten minutes).
+soak: .venv/installed-dev
+	@$(BIN)/python scripts/get_browser.py >/dev/null
+	@$(BIN)/python scripts/get_nginx.py >/dev/null || echo "The tests that need nginx are left out."
+	$(BIN)/python scripts/soak.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -53,6 +59,7 @@ bench: .venv/installed-dev
 	$(BIN)/python bench/onefile.py
 	$(BIN)/python bench/bring.py
 	$(BIN)/python bench/site.py
+	$(BIN)/python bench/scale.py
 
 # Seconds an epoch beside Keras, pytorch/examples and pythae, on the full set: make bench-training ROOT=folder
 bench-training: .venv/installed-dev

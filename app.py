@@ -2,18 +2,31 @@
 
 import streamlit as st
 from starlette.middleware import Middleware
+from streamlit.runtime import get_instance
 
-from explorer import catalogue, server, visitors
+from explorer import catalogue, guard, request_log, server, visitors
+
+
+def uploaded() -> dict[str, int]:
+    """By session, how many bytes of uploads Streamlit holds."""
+    files = get_instance().uploaded_file_mgr.file_storage  # type: ignore[attr-defined]
+    return {session: sum(len(file.data) for file in list(own.values())) for session, own in list(files.items())}
+
 
 base_path = st.get_option("server.baseUrlPath")
 models = catalogue.shipped()
+routes = server.routes(base_path, models)
 app = st.App(
     "explorer/pages/main.py",
-    routes=server.routes(base_path, models),
+    routes=routes,
     lifespan=server.lifespan,
     middleware=[
+        Middleware(request_log.RequestLog, routes=routes, base_path=base_path, visitor_of=visitors.visitor_of),
+        Middleware(guard.OwnPagesOnly),
+        Middleware(guard.BoundedUploads, held=uploaded, max_file=st.get_option("server.maxUploadSize") << 20),
         Middleware(server.PackedFrontend, base_path=base_path),
         Middleware(visitors.Visitors, present=visitors.data_shelf().present),
+        Middleware(server.NoUploads, base_path=base_path),
         Middleware(server.PageHeaders),
         Middleware(server.PageHead, base_path=base_path, models=models),
     ],

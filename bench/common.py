@@ -11,9 +11,10 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from playwright.async_api import BrowserContext, ViewportSize, async_playwright
+from playwright.async_api import BrowserContext, Page, ViewportSize, async_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
@@ -75,6 +76,15 @@ def ratio(row: Row) -> str:
 def p(values: Sequence[float], share: float) -> float:
     """A percentile, share in 0…100; NaN of nothing."""
     return float(np.percentile(values, share)) if values else float("nan")
+
+
+async def until(page: Page, expression: str) -> Any:
+    """The expression's value once it is one; wait_for_function would need eval, which the app's pages forbid."""
+    end = time.monotonic() + 30
+    while not (found := await page.evaluate(expression)):
+        assert time.monotonic() < end, f"{expression} is not so"
+        await asyncio.sleep(0.01)
+    return found
 
 
 @contextlib.contextmanager

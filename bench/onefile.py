@@ -12,7 +12,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from common import Row, browser, p, show, show_machine
+from common import Row, browser, p, show, show_machine, until
 from playwright.async_api import Page
 from start import moving_pointer
 
@@ -32,10 +32,7 @@ def write_file(path: Path) -> None:
 async def answer_ms(page: Page, address: str) -> float:
     async with moving_pointer(page):
         await page.goto(address, wait_until="commit")
-        # The file's policy forbids what wait_for_function does.
-        while not (answered := await page.evaluate("bench.answered && bench.answered - performance.timeOrigin")):
-            await asyncio.sleep(0.01)
-    return float(answered)
+        return float(await until(page, "window.bench && bench.answered && bench.answered - performance.timeOrigin"))
 
 
 async def opened(address: str) -> float:

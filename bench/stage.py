@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from common import Row, browser, p, show, show_machine, stock_app
+from common import Row, browser, p, show, show_machine, stock_app, until
 from launch import serve
 from playwright.async_api import BrowserContext, Locator, Page
 
@@ -154,7 +154,7 @@ async def switch_once(page: Page, group: str, choice: str) -> tuple[float, float
     """Milliseconds from a click on a switch to the painted frame, and to the last image of the stage."""
     await page.evaluate("bench.start()")
     await page.get_by_role("radiogroup", name=group).get_by_role("radio", name=choice, exact=True).click()
-    await page.wait_for_function("bench.events.some(({ type, frame }) => type === 'click' && frame)")
+    await until(page, "bench.events.some(({ type, frame }) => type === 'click' && frame)")
     await page.wait_for_timeout(SETTLE_MS)
     record = await recorded(page, "click")
     click = record.answered()[0]

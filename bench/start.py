@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import VIEWPORT, Row, browser, process_tree, show, show_machine, stock_app
+from common import VIEWPORT, Row, browser, process_tree, show, show_machine, stock_app, until
 from launch import Server, serve
 from playwright.async_api import BrowserContext, Page
 
@@ -90,8 +90,7 @@ async def moving_pointer(page: Page) -> AsyncIterator[None]:
 
 async def answer_time(page: Page) -> float:
     """When the stage first answered the pointer, milliseconds since 1970."""
-    handle = await page.wait_for_function("window.bench && bench.answered", timeout=30_000)
-    return float(await handle.json_value())
+    return float(await until(page, "window.bench && bench.answered"))
 
 
 async def stock_time(page: Page) -> float:

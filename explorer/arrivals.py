@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from explorer import checkpoints
+from explorer.files import unwritten, write_whole
 from explorer.foreign import process
 from explorer.foreign.bringing import Order
 from explorer.foreign.limits import MAX_FILE_BYTES
@@ -58,9 +59,9 @@ def bring(
             raise ValueError(f"The {what} has {len(content):,} bytes, at most {MAX_FILE_BYTES:,} may be brought")
     folder = data_shelf.place(visitor)
     try:
-        (folder / checkpoints.ONNX_DECODER).write_bytes(given.decoder)
+        write_whole(folder / checkpoints.ONNX_DECODER, given.decoder, durable=False)
         if given.encoder is not None:
-            (folder / ENCODER).write_bytes(given.encoder)
+            write_whole(folder / ENCODER, given.encoder, durable=False)
         order = Order(
             kind=given.kind,
             units=given.units,
@@ -71,6 +72,9 @@ def bring(
         )
         said = process.bring(order, tell=tell)
         (name,) = shelf.keep(visitor, [folder], name=given.name, uploaded=True)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ValueError(unwritten(error, then="bring it again")) from error
     except BaseException:  # also where the visitor has gone on: Streamlit ends a script this way
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -12,7 +12,7 @@ from typing import Any
 
 from explorer import atlas, checkpoints, described
 from explorer.data import About
-from explorer.files import DamagedFile, read_record
+from explorer.files import DamagedFile, public, read_record
 
 JUDGES, DIAL, LESSONS, LABS = "classifiers", "dial", "lessons", "labs"
 OTHERS = (JUDGES, "frontier", DIAL, LESSONS, LABS)  # folders beside the models that are none
@@ -264,8 +264,3 @@ def describe(entry: Entry, *, folder: str = "atlas") -> dict[str, Any]:
 def describe_judge(judge: Judge | None) -> dict[str, Any] | None:
     """A classifier in plain values, None where a data set has none."""
     return None if judge is None else {"url": f"atlas/{judge.part.sha256}", "layers": list(judge.layers)}
-
-
-def public(message: str, root: Path) -> str:
-    """The message without the server's own folders: what a visitor may read."""
-    return message.replace(f"{root.parent}/", "").replace(f"{root}/", "")

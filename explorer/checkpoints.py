@@ -6,13 +6,12 @@ believed: the weights must have the card's hash and the shapes of the card's arc
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.files import DamagedFile, read_checked, read_record, sha256, write_whole
+from explorer.files import DamagedFile, read_checked, read_record, sha256, write_record, write_whole
 from explorer.settings import MAX_PARAMETERS, check_kinds
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def save(folder: Path, module: AE, *, half: bool = False, **about: Any) -> Card:
     )
     (folder / CARD).unlink(missing_ok=True)
     write_whole(folder / WEIGHTS, content)
-    write_whole(folder / CARD, (json.dumps(asdict(card), indent=1) + "\n").encode())
+    write_record(folder / CARD, asdict(card))
     return card
 
 

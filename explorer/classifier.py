@@ -9,7 +9,6 @@ defined by those of Inception-v3 (Heusel et al. 2017, arXiv:1706.08500).
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer.checkpoints import CARD, HEADER_BYTES, MAX_CARD_BYTES, PRETRAINED, WEIGHTS, library_versions
-from explorer.files import DamagedFile, read_checked, read_record, sha256, write_whole
+from explorer.files import DamagedFile, read_checked, read_record, sha256, write_record, write_whole
 from explorer.models import one_thread, round_to_half
 from explorer.settings import MAX_EPOCHS, ImageShape, check_kinds, is_table
 from explorer.training import to_unit
@@ -411,7 +410,7 @@ def save(folder: Path, classifier: Classifier) -> None:
     record = classifier.record
     (folder / CARD).unlink(missing_ok=True)
     write_whole(folder / WEIGHTS, to_bytes(classifier.module))
-    write_whole(folder / CARD, (json.dumps(asdict(record), indent=1) + "\n").encode())
+    write_record(folder / CARD, asdict(record))
 
 
 def load(dataset: str) -> Classifier:

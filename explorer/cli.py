@@ -6,6 +6,7 @@ Exit status: 0 success, 2 a user's mistake told in one line, anything else is ou
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import socket
@@ -16,16 +17,22 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from explorer import policy
 from explorer.settings import DEFAULT_HIDDEN, Settings, check_budget, parse_hidden
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from explorer.data import Dataset
     from explorer.loaded import Model
     from explorer.models import AE
+    from explorer.sweep import News, Processes
+    from explorer.sweep_ray import Cluster
     from explorer.training import State
 
 Step = TypeVar("Step")
 Number = TypeVar("Number")
+NO_HOME = "/nonexistent"  # as Debian calls it
 APP = Path(__file__).parent.parent / "app.py"
 
 
@@ -123,20 +130,35 @@ def add_sweep_options(sweep: argparse.ArgumentParser) -> None:
     sweep.add_argument("--batch-size", type=int, default=usual.batch_size, help=f"(default: {usual.batch_size})")
     sweep.add_argument("--lr", type=float, default=usual.lr, help=f"(default: {usual.lr:g})")
     sweep.add_argument("--samples", type=int, default=2000, help="images a measure is taken on (default: 2000)")
-    sweep.add_argument("--backend", default="local", choices=["local"], help="where cells are trained (default: local)")
+    sweep.add_argument(
+        "--backend", default="local", choices=["local", "ray"], help="processes here (local), or a cluster"
+    )
+    sweep.add_argument("--address", help="of the Ray cluster, host:port (default: auto, the one on this machine)")
     sweep.add_argument("--out", type=Path, required=True, help="folder for the cells; one broken off goes on there")
     sweep.add_argument("--json", action="store_true", help="one JSON line a finished cell")
     sweep.set_defaults(command=run_sweep)
 
 
 def run_app(options: argparse.Namespace) -> None:
+    from explorer import demo, logs
+
     port = os.environ.get("STREAMLIT_SERVER_PORT") if options.port is None else options.port
     if port is not None:
         check_port(port)
         os.environ["STREAMLIT_SERVER_PORT"] = str(port)
+    demo.mode()  # refuses what is no such setting, before anything starts
+    policy.frames_here()  # a mistake there is told now, in a line
+    logs.begin()
+    try:
+        Path.home()
+    except RuntimeError:  # Streamlit looks for settings in a home, and ends where there is none
+        os.environ["HOME"] = NO_HOME
     os.chdir(APP.parent)  # Streamlit looks for .streamlit/config.toml here
+    from streamlit import net_util
     from streamlit.web import cli as streamlit_cli
 
+    # To print one more address of the server, Streamlit would ask a web service for it.
+    net_util.get_external_ip = lambda: None
     sys.argv = ["streamlit", "run", str(APP)]
     sys.exit(streamlit_cli.main())
 
@@ -448,7 +470,9 @@ def watch_judge(epochs: range) -> Iterable[int]:
 
 
 def run_sweep(options: argparse.Namespace) -> None:
-    from explorer import data, sweep
+    from tqdm import tqdm
+
+    from explorer import cells, data, sweep
 
     hidden = (
         DEFAULT_HIDDEN.get(options.arch, ())
@@ -456,19 +480,46 @@ def run_sweep(options: argparse.Namespace) -> None:
         else parse_hidden(options.hidden, name="--hidden")
     )
     budget = {name: getattr(options, name) for name in ("dataset", "arch", "epochs", "batch_size", "lr")}
-    cells = sweep.grid(
+    grid = cells.grid(
         Settings(hidden=hidden, **budget),
         betas=numbers(options.betas, name="--betas", kind=float),
         latent_dims=numbers(options.latent_dims, name="--latent-dims", kind=int),
         seeds=options.seeds,
     )
     dataset = data.load(options.dataset, root=options.root)
-    for cell in cells:
+    for cell in grid:
         cell.settings.check(image_shape=dataset.image_shape, n=len(dataset.x_train))
+    if options.address and options.backend == "local":
+        raise ValueError("--address is a cluster's: give it with --backend ray")
     check_writable(options.out)
-    records = sweep.run(cells, options.out, root=options.root, samples=options.samples, at_once=sweep.cores())
-    for record in progress(records, "sweep", len(cells), unit="cell"):
-        print(json.dumps(record) if options.json else sweep.as_text(record), flush=True)
+    plan = sweep.make_plan(grid, dataset, samples=options.samples)
+    results, bar = sys.stdout, tqdm(desc="sweep", total=len(grid), unit="cell", file=sys.stderr)
+    with contextlib.redirect_stdout(sys.stderr), backend_of(options, dataset) as backend, bar as shown:  # Ray prints
+        for record in sweep.run(plan, options.out, backend, tell=lambda news: tell_of_cell(shown, news)):
+            shown.update()
+            print(json.dumps(record) if options.json else sweep.as_text(record), file=results, flush=True)
+
+
+def backend_of(options: argparse.Namespace, dataset: Dataset) -> Processes | Cluster:
+    """Where a sweep's cells are trained. Raises ConnectionError if there is no such cluster."""
+    if options.backend == "ray":
+        from explorer.sweep_ray import Cluster
+
+        return Cluster(dataset, samples=options.samples, address=options.address or "auto")
+    from explorer.sweep import Processes
+
+    return Processes(dataset, samples=options.samples)
+
+
+def tell_of_cell(shown: tqdm, news: News) -> None:
+    """Beside the bar: which cell came how far, and in a line of its own what failed."""
+    from explorer.sweep import TRIES, Epoch, Failed
+
+    name, epochs = news.cell.name, news.cell.settings.epochs
+    if isinstance(news, Epoch):
+        shown.set_postfix_str(f"{name} on {news.where}: epoch {news.epoch} of {epochs}")
+    elif isinstance(news, Failed):
+        shown.write(f"{name}: {news.why}{f' (tried {TRIES} times at most)' if news.again else ''}", file=sys.stderr)
 
 
 def export_files(options: argparse.Namespace) -> None:

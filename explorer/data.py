@@ -6,9 +6,12 @@ embedded subset. The folders are laid out as torchvision lays them out.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import shutil
 import struct
+import zlib
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -17,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.files import DamagedFile, read_bounded, read_checked, sha256
+from explorer.files import FULL, DamagedFile, Unwritten, alone, move_whole, read_bounded, read_checked, sha256
 
 EMBEDDED = Path(__file__).parent / "embedded"
 MAX_FILE_BYTES = 64_000_000
@@ -158,12 +161,11 @@ def load(name: str, *, root: Path | None = None) -> Dataset:
     check_name(name)
     if name == "digits":
         return load_digits()
-    published = PUBLISHED[name]
-    if root is not None and not (root / published.folder / "raw").is_dir():
+    if root is not None and not has_raw(root, name):
         remedy = f"get it with: python -m explorer data get {name} --root {root}"
-        raise ValueError(f"{root} has no folder {published.folder}/raw; {remedy}")
+        raise ValueError(f"{root} has no folder {PUBLISHED[name].folder}/raw; {remedy}")
     for folder in candidate_roots(root):
-        if (folder / published.folder / "raw").is_dir():
+        if has_raw(folder, name):
             return load_published(name, folder)
     return load_embedded(name)
 
@@ -174,9 +176,29 @@ def load_subset(name: str) -> Dataset:
     return load_digits() if name == "digits" else load_embedded(name)
 
 
+def load_full(name: str) -> Dataset:
+    """The full published set called name. Raises ValueError where this machine has it not."""
+    check_full(name)
+    return load(name)
+
+
+def check_full(name: str) -> None:
+    if not has_full(name):
+        title = PUBLISHED[name].title if name in PUBLISHED else name
+        raise ValueError(f"The whole of {title} is not here; get it with: python -m explorer data get {name}")
+
+
 def has_full(name: str) -> bool:
     """Whether the full published set lies where load looks for it."""
-    return name in PUBLISHED and any((root / PUBLISHED[name].folder / "raw").is_dir() for root in candidate_roots(None))
+    return name in PUBLISHED and any(has_raw(root, name) for root in candidate_roots(None))
+
+
+def has_raw(root: Path, name: str) -> bool:
+    """Whether root has the folder of a published set. What may not be looked into, another user's, has none."""
+    try:
+        return raw_folder(root, name).is_dir()
+    except OSError:
+        return False
 
 
 def titles() -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -194,24 +216,30 @@ def candidate_roots(root: Path | None) -> list[Path]:
     if root is not None:
         return [root]
     named = os.environ.get("LATENT_EXPLORER_DATA")
-    return [*([Path(named)] if named else []), cache_root()]
+    roots = [Path(named)] if named else []
+    with contextlib.suppress(ValueError):
+        roots.append(cache_root())
+    return roots
 
 
 def cache_root() -> Path:
-    """Where `data get` puts sets unless told otherwise."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latent-explorer"
+    """Where `data get` puts sets unless told otherwise. Raises ValueError for a user without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latent-explorer"
+    except RuntimeError as error:
+        raise ValueError("There is no home folder to keep data in: name a folder with --root") from error
 
 
 def load_published(name: str, root: Path) -> Dataset:
     """The full set from root, each file checked against the published one."""
     published = PUBLISHED[name]
-    raw = root / published.folder / "raw"
+    raw = raw_folder(root, name)
     try:
         x_train, y_train, x_test, y_test = (
             read_idx(raw / file, expected_sha256=expected) for file, expected in published.files.items()
         )
     except DamagedFile as error:
-        remedy = f"remove it if it is there, then run: python -m explorer data get {name} --root {root}"
+        remedy = f"get it again with: python -m explorer data get {name} --root {root}"
         raise DamagedFile(f"{error} ({remedy})") from error
     return Dataset(
         name=name,
@@ -282,7 +310,7 @@ def load_ecg(root: Path | None = None) -> Heartbeats:
     """
     for folder in candidate_roots(root):
         paths = [folder / "ECG5000" / name for name in ECG_ROWS]
-        if all(path.is_file() for path in paths):
+        if all(os.path.isfile(path) for path in paths):  # noqa: PTH113  in another user's folder there is none
             parts = [read_ecg(path, rows=ECG_ROWS[path.name]) for path in paths]
             series, labels = (np.concatenate(pair) for pair in zip(*parts))
             return Heartbeats(series, labels, f"all {len(series):,} series")
@@ -321,23 +349,53 @@ def read_ecg_row(line: str, *, where: str) -> np.ndarray:
 
 
 def download(name: str, *, root: Path) -> Dataset:
-    """Fetch a published set into root with torchvision (which checks each archive) unless it is there, then read it.
+    """Fetch a published set into root with torchvision, unless it is there and sound, then read it.
 
-    Raises ValueError for a name that cannot be downloaded and ConnectionError when no mirror answers.
+    It comes together in a folder of its own and is moved only when its hashes are right. A download that was cut goes
+    on with the archives it has; of two at once the second waits for the first. Raises ValueError for a name that cannot
+    be downloaded, ConnectionError when no mirror answers, Unwritten for a root that cannot be written to.
     """
     check_name(name, known=tuple(PUBLISHED))
-    raw = root / PUBLISHED[name].folder / "raw"
-    if all((raw / file).is_file() for file in PUBLISHED[name].files):
+    with contextlib.suppress(DamagedFile):
         return load_published(name, root)
+    part = root / f".{name}.part"
+    try:
+        part.mkdir(parents=True, exist_ok=True)
+        with alone(part):
+            with contextlib.suppress(DamagedFile):  # another process may have fetched it meanwhile
+                return load_published(name, root)
+            fetch(name, part)
+            for file in PUBLISHED[name].files:
+                target = raw_folder(root, name) / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                move_whole(raw_folder(part, name) / file, target)
+            shutil.rmtree(part)
+    except OSError as error:
+        if isinstance(error, ConnectionError):
+            raise
+        raise Unwritten(error.errno, error.strerror, str(root)) from error
+    return load_published(name, root)
+
+
+def raw_folder(root: Path, name: str) -> Path:
+    return root / PUBLISHED[name].folder / "raw"
+
+
+def fetch(name: str, into: Path) -> None:
+    """Download and unpack a set; archives that are there already, and whole, are not fetched again."""
+    for file in PUBLISHED[name].files:  # torchvision would take a part of one for all of it
+        (raw_folder(into, name) / file).unlink(missing_ok=True)
     datasets = import_torchvision_datasets()
     try:
-        {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}[name](root=root, download=True)
-    except (OSError, RuntimeError, HTTPException) as error:
+        {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}[name](root=into, download=True)
+        load_published(name, into)
+    except (OSError, RuntimeError, HTTPException, EOFError, zlib.error, DamagedFile) as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
         raise ConnectionError(
-            f"{PUBLISHED[name].title} could not be downloaded to {root}: {error}. "
+            f"{PUBLISHED[name].title} could not be downloaded to {into.parent}: {error}. "
             "Check the connection and try again, or copy the files there"
         ) from error
-    return load_published(name, root)
 
 
 def import_torchvision_datasets() -> ModuleType:

@@ -15,7 +15,7 @@ from explorer import atlas, checkpoints
 from explorer.catalogue import Entry
 from explorer.foreign.limits import MAX_CODES
 from explorer.foreign.serving import Decoders, Model, Unanswered
-from explorer.training_routes import ASKED_BY_SCRIPT, bounded_body, problem
+from explorer.training_routes import bounded_body, problem
 from explorer.visitors import Shelf, visitor_of
 
 MAX_WAITING = 4  # answers of one model that are asked for at a time
@@ -29,8 +29,6 @@ def routes(prefix: str, shelf: Shelf, decoders: Decoders) -> list[Route]:
         found = served(shelf, visitor_of(request.cookies), request.path_params["name"])
         if found is None:
             return problem("There is no such model of yours here any more: bring it again.", 404)
-        if ASKED_BY_SCRIPT not in request.headers:
-            return problem("This has to be asked by the page itself.", 403)
         entry, model = found
         codes = codes_of(await bounded_body(request, most=4 * MAX_CODES * entry.card.latent_dim), entry.card.latent_dim)
         if codes is None:

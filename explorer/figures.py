@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explorer import scoreboard
+from explorer import policy, scoreboard
 from explorer.frontier import Frontier, mean
 from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, MEASURES, Figure, Scoreboard
 from explorer.settings import is_table
@@ -236,9 +236,11 @@ def as_text(name: str) -> str:
 
 
 def page(title: str, body: str) -> str:
-    """An HTML page of figures that needs nothing else."""
+    """An HTML page of figures that needs nothing else, and may load nothing else."""
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy.of_report(body)}">'
+        f"<title>{html.escape(title)}</title>"
         "<style>body{font:15px system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem}"
         "table{border-collapse:collapse}td,th{padding:.25rem .6rem;border-bottom:1px solid #ccc;text-align:left}"
         f".chart{{display:inline-block;width:15rem}}</style>{body}</html>"

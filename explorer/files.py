@@ -1,19 +1,63 @@
-"""Files that are whole or not there: written under a temporary name, checked by hash and size when read."""
+"""Files that are whole or not there: written under a temporary name, checked by hash and size when read.
+
+No other module writes a file; tests/test_writers.py keeps it so.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import hashlib
 import json
 import os
+import re
+import shutil
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+SEAL = "sealed"  # the key of a record's own hash
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^/\s'\"]+/)+")
 
 
 class DamagedFile(ValueError):
     """A file that is missing, too large or not the one that was written. The message names it and the way out."""
+
+
+class UnknownFormat(DamagedFile):
+    """A file that may be sound, but is of a version that this one does not read."""
+
+
+class Unwritten(OSError):
+    """A file that could not be written; what was there before is as it was. The message names it and the way out."""
+
+    def __str__(self) -> str:
+        return f"{self.filename} cannot be written ({reason(self)}): {remedy(self)}"
+
+
+def reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def remedy(error: OSError) -> str:
+    return "make room on the disk" if error.errno in FULL else "choose a folder that can be written to"
+
+
+def unwritten(error: OSError, *, then: str) -> str:
+    """For a visitor: a sentence's words without the server's paths. then: what to do when there is room again."""
+    return f"The files cannot be written ({reason(error)}): make room on the disk, then {then}"
+
+
+def public(message: str, *roots: Path) -> str:
+    """The message without the server's own folders: what a visitor may read. roots: below them names may stay."""
+    for root in roots:
+        message = message.replace(f"{root}/", f"{root.name}/")
+    return FOLDERS.sub("", message)
 
 
 def sha256(content: bytes) -> str:
@@ -29,25 +73,82 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+def write_whole(path: Path, content: bytes | memoryview, *, durable: bool = True) -> None:
     """Write content to path so that a reader sees the old file or the new one, never a part.
 
-    durable: wait until it would survive a power cut too.
+    durable: wait until it would survive a power cut too. Raises Unwritten.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    make_whole(path, lambda unfinished: unfinished.write_bytes(content), durable=durable)
+
+
+def make_whole(path: Path, make: Callable[[Path], object], *, durable: bool = True) -> None:
+    """As write_whole, for content that make writes to the path it is given: what only a library can write."""
+    unfinished: Path | None = None
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        unfinished = Path(name)
+        make(unfinished)
+        move_whole(unfinished, path, durable=durable)
+    except BaseException as error:
+        if unfinished:
+            unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise Unwritten(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def move_whole(source: Path, target: Path, *, durable: bool = True) -> None:
+    """Put a finished file in target's place; both lie on one disk."""
+    source.chmod(0o644)
+    if durable:
+        to_disk(source)
+    source.replace(target)
+    if durable:
+        to_disk(target.parent)
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, would survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def copy_whole(files: Iterable[Path], folder: Path) -> None:
+    """Copy files into folder, each whole. What is left of a copy that breaks off, folder and all, goes."""
+    new = not folder.exists()
+    try:
+        for file in files:
+            make_whole(folder / file.name, lambda unfinished, file=file: shutil.copyfile(file, unfinished))  # type: ignore[misc]
+    except BaseException:
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """While this lasts no other process is in here with the same folder. A killed one leaves it free."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def write_record(path: Path, record: dict[str, Any], *, indent: int | None = 1, durable: bool = True) -> None:
+    """Write a record, with the hash of what it says, as JSON; read_record reads it. Raises Unwritten."""
+    plain = json.loads(json.dumps(record))  # as a reader will have it
+    plain.pop(SEAL, None)
+    sealed = {**plain, SEAL: seal_of(plain)}
+    write_whole(path, (json.dumps(sealed, indent=indent) + "\n").encode(), durable=durable)
+
+
+def seal_of(record: dict[str, Any]) -> str:
+    """The hash of what a record says, whatever its spaces and the order of its keys."""
+    return sha256(json.dumps(record, sort_keys=True).encode())
 
 
 def read_bounded(path: Path, *, max_bytes: int) -> bytes:
@@ -100,15 +201,20 @@ class Once:
 def read_record(path: Path, *, what: str, known_format: int, max_bytes: int) -> dict[str, Any]:
     """A JSON file of ours with a format number; what names it in the message ("a model card").
 
-    Raises DamagedFile if the file is missing, too large, no such record or of a format we do not know.
+    Raises DamagedFile if the file is missing, too large, no such record or says something else than was written,
+    UnknownFormat for a format we do not know. Records of before there were seals have none.
     """
     content = read_bounded(path, max_bytes=max_bytes)
     try:
         record = json.loads(content)
         given = record["format"]
+        seal = record.pop(SEAL, None)
+        found = seal and seal_of(record)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedFile(f"{path} is not {what}: JSON with a format number was expected") from error
     if given != known_format:
         ways_out = f"this version reads format {known_format}: update Latent Explorer"
-        raise DamagedFile(f"{path} has format {given!r}; {ways_out}")
+        raise UnknownFormat(f"{path} has format {given!r:.40}; {ways_out}")
+    if seal != found:
+        raise DamagedFile(f"{path} is damaged: it does not say what was written; get the file again")
     return record

@@ -5,7 +5,6 @@ For each latent_dim and beta: rate (kl) against distortion (recon), and every re
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Iterable
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from explorer.files import DamagedFile, read_record, write_whole
+from explorer.files import DamagedFile, read_record, write_record
 
 FORMAT = 1
 MAX_BYTES = 2_000_000
@@ -94,7 +93,7 @@ def save(path: Path, frontier: Frontier) -> None:
         {**vars(one), "figures": {key: rounded(value) for key, value in one.figures.items()}} for one in frontier.points
     ]
     record = {"format": FORMAT, "settings": frontier.settings, "controls": frontier.controls, "points": points}
-    write_whole(path, (json.dumps(record, indent=0) + "\n").encode())
+    write_record(path, record, indent=0)
 
 
 def rounded(value: float | None) -> float | None:

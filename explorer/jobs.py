@@ -13,20 +13,23 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from explorer import checkpoints, settings
+from explorer import checkpoints, demo, job_files, logs, places, settings
+from explorer.files import unwritten, write_whole
 from explorer.labs.orders import GIVEN
+from explorer.workers import BACKENDS, HERE, ON_RAY, STATES, chosen, ended_by_itself, start_process, tell, to_go_on
 
 KINDS = ("ae", "vae")
-FOLDER_PREFIX = "latent-explorer-"
 ENDED = ("done", "stopped", "failed")
+LOST_AT_MOST = 5
+KEPT_S = 7 * 86400.0  # ended jobs, from one server to the next
+STARTED = time.time() - time.monotonic()
 Listener = Callable[[], None]
 
 
@@ -49,7 +52,11 @@ def limits_here() -> Limits:
     """The limits, where the environment does not say otherwise (see README)."""
     names = {"at_once": int, "grace_s": float, "training_s": float}
     given = {name: os.environ.get(f"LATENT_EXPLORER_{name.upper()}") for name in names}
-    return Limits(**{name: names[name](value) for name, value in given.items() if value})
+    limits = Limits(**{name: names[name](value) for name, value in given.items() if value})
+    if not demo.mode():
+        return limits
+    training_s = min(limits.training_s, demo.TRAINING_S)
+    return replace(limits, training_s=training_s, active_a_visitor=demo.ACTIVE_A_VISITOR)
 
 
 @dataclass
@@ -65,13 +72,35 @@ class Job:
     listeners: list[Listener] = field(default_factory=list)
     workers: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
     finished: set[str] = field(default_factory=set)
+    lost: int = 0
     wish: str | None = None
+    taken: float = field(default_factory=time.time)
     started: float = 0.0
     alone_since: float = field(default_factory=time.monotonic)
 
     def order(self, side: str) -> dict[str, Any]:
         """What the process of a side is told. Raises ValueError if it cannot be done any more."""
         raise NotImplementedError
+
+    def record(self) -> dict[str, Any]:
+        """What was asked for, as plain values: with it and its news a new server makes the same job again."""
+        return {"owner": self.owner, "taken": self.taken}
+
+    def recall(self, news: dict[str, Any]) -> None:
+        """Take note of what a piece of news changes."""
+        self.events.append(news)
+        if news["kind"] == "state":
+            self.state = news["state"]
+        elif news["kind"] == "wish":
+            self.wish = news["wish"]
+        elif news["kind"] in ("trained", "dropped", "result"):
+            self.finished.add(news["side"])
+
+    @property
+    def undone(self) -> list[str]:
+        """The sides that a process has to work on still."""
+        over = {news["side"] for news in self.events if news["kind"] in ("drawn", "dropped", "result")}
+        return [side for side in self.sides if side not in over]
 
 
 @dataclass
@@ -86,18 +115,30 @@ class Training(Job):
     earlier: Path | None = None
     data_folder: Path | None = None
 
+    def record(self) -> dict[str, Any]:
+        told = {"settings": self.settings.record(), "full": self.full}
+        folders = {"earlier": self.earlier, "data_folder": self.data_folder}
+        return {**super().record(), **told, **{name: str(path) if path else None for name, path in folders.items()}}
+
     def model_folder(self, kind: str) -> Path:
         return self.folder / f"{self.id[:6]}-{kind}"
 
     def order(self, side: str) -> dict[str, Any]:
         if self.data_folder and not self.data_folder.is_dir():
             raise ValueError("The data set was removed before the training began: bring it again")
-        earlier = str(earlier_folder(self.earlier, side)) if self.earlier else None
         folder = self.model_folder(side)
-        folder.mkdir()
-        told = {"model": side, "settings": self.settings.record(), "folder": str(folder)}
-        data_folder = str(self.data_folder) if self.data_folder else None
-        return {**told, "full": self.full, "earlier": earlier, "data_folder": data_folder}
+        begun = any(folder.glob(STATES))
+        told = {
+            "model": side,
+            "settings": self.settings.record(),
+            "folder": str(folder),
+            "full": self.full,
+            "earlier": str(earlier_folder(self.earlier, side)) if self.earlier and not begun else None,
+            "data_folder": str(self.data_folder) if self.data_folder else None,
+        }
+        folder.mkdir(exist_ok=True)
+        moments = sum(news["kind"] == "moment" and news["side"] == side for news in self.events)
+        return to_go_on(told, moments=moments, trained=side in self.finished)
 
 
 @dataclass
@@ -107,8 +148,16 @@ class LabRun(Job):
     lab: str = ""
     chosen: dict[str, Any] = field(default_factory=dict)
 
+    def record(self) -> dict[str, Any]:
+        return {**super().record(), "lab": self.lab, "chosen": self.chosen}
+
     def order(self, side: str) -> dict[str, Any]:
         return {"lab": self.lab, "settings": self.chosen, "folder": str(self.folder)}
+
+
+def now() -> float:
+    """Seconds since 1970, as the clock was when the server started: who sets it back does not turn news around."""
+    return STARTED + time.monotonic()
 
 
 class Refused(ValueError):
@@ -118,26 +167,38 @@ class Refused(ValueError):
 class Jobs:
     """All jobs of one server. Every method may be called from any thread."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, *, module: str = HERE, place: places.Place | None = None, problem: str = ""
+    ) -> None:
+        """module: which of explorer.workers works for them. place: where they outlive this server; None: nowhere.
+
+        problem: why there can be none here, told to who orders one.
+        """
         self.limits = limits or Limits()
-        remove_left_over()
-        self.root = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
+        self.module = module
+        self.place = place
+        self.problem = problem
+        self.root = place.root if place else places.temporary()
         self.lock = threading.RLock()
         self.jobs: dict[str, Job] = {}
         self.spares: list[subprocess.Popen[str]] = []
         self.wanted = time.monotonic()
+        self.ending = threading.Event()
         self.closed = threading.Event()
+        self._restore()
         threading.Thread(target=self._watch, daemon=True).start()
 
     # --- orders -----------------------------------------------------------------------------------------------------
 
     def warm(self) -> None:
         """Someone may start a training soon: have processes ready that hold torch already."""
+        if demo.mode() == demo.LOOK:
+            return
         with self.lock:
             self.wanted = time.monotonic()
             self.spares = [spare for spare in self.spares if spare.poll() is None]
             while len(self.spares) < len(KINDS) and not self.closed.is_set():
-                self.spares.append(start_process())
+                self.spares.append(start_process(self.module))
 
     def submit(
         self,
@@ -153,6 +214,10 @@ class Jobs:
         earlier: a folder whose models go on from where they stood. data_folder: the visitor's own data set, in place of
         one that ships.
         """
+        try:
+            demo.check_training(chosen, shipped=not (full or earlier or data_folder))
+        except ValueError as error:
+            raise Refused(str(error)) from None
         name, folder = self._new_place()
         job = Training(name, owner, folder, KINDS, settings=chosen, full=full, earlier=earlier, data_folder=data_folder)
         self._take(job)
@@ -160,25 +225,38 @@ class Jobs:
 
     def submit_lab(self, owner: str, lab: str, chosen: dict[str, Any], *, given: bytes = b"") -> LabRun:
         """Take an order for a lab. given: a file that belongs to it. Raises Refused."""
+        try:
+            demo.check_lab(chosen, given=bool(given))
+        except ValueError as error:
+            raise Refused(str(error)) from None
         name, folder = self._new_place()
         job = LabRun(name, owner, folder, (lab,), lab=lab, chosen=chosen)
         self._take(job, given)
         return job
 
     def _new_place(self) -> tuple[str, Path]:
-        name = secrets.token_urlsafe(12).replace("_", "x").replace("-", "y")
+        name = secrets.token_hex(16)  # 128 bits
         return name, self.root / "jobs" / name
 
     def _take(self, job: Job, given: bytes = b"") -> None:
+        if self.problem:
+            raise Refused(self.problem)
         with self.lock:
             active = [other for other in self.jobs.values() if other.state not in ENDED]
             if sum(other.owner == job.owner for other in active) >= self.limits.active_a_visitor:
-                raise Refused(f"You have {self.limits.active_a_visitor} trainings already: stop one of them first")
+                most = self.limits.active_a_visitor
+                many = "a training already: stop it" if most == 1 else f"{most} trainings already: stop one of them"
+                raise Refused(f"You have {many} first")
             if sum(other.state == "waiting" for other in active) >= self.limits.waiting:
                 raise Refused("The queue is full: try again in some minutes")
-            job.folder.mkdir(parents=True)
-            if given:
-                (job.folder / GIVEN).write_bytes(given)
+            try:
+                job.folder.mkdir(parents=True)
+                if given:
+                    write_whole(job.folder / GIVEN, given, durable=False)
+                job_files.write_order(job.folder, job.record())
+            except OSError as error:
+                shutil.rmtree(job.folder, ignore_errors=True)
+                raise Refused(unwritten(error, then="start again")) from error
             self.jobs[job.id] = job
             self._forget_old()
             self._advance()
@@ -191,6 +269,22 @@ class Jobs:
     def of(self, owner: str) -> list[Job]:
         with self.lock:
             return [job for job in self.jobs.values() if job.owner == owner]
+
+    def owners(self) -> set[str]:
+        with self.lock:
+            return {job.owner for job in self.jobs.values()}
+
+    @property
+    def backend(self) -> str:
+        """Which of explorer.workers.BACKENDS works for them."""
+        return next(name for name, module in BACKENDS.items() if module == self.module)
+
+    def counts(self) -> dict[str, int]:
+        """How many are at work, and how many wait."""
+        with self.lock:
+            states = [job.state for job in self.jobs.values() if job.state not in ENDED]
+        waiting = states.count("waiting")
+        return {"running": len(states) - waiting, "waiting": waiting}
 
     def has_own_data(self, owner: str) -> bool:
         """Whether there is a training on data that its owner brought."""
@@ -212,7 +306,7 @@ class Jobs:
             if job.state == "waiting" or (isinstance(job, LabRun) and job.state == "training"):
                 self._end(job, "stopped")
             elif job.state == "training":
-                job.wish = "keep" if keep else "drop"
+                self._tell(job, "", {"kind": "wish", "wish": "keep" if keep else "drop"})
                 for worker in job.workers.values():
                     tell(worker, {"stop": job.wish})
 
@@ -225,15 +319,26 @@ class Jobs:
             job.listeners.remove(listener)
             job.alone_since = time.monotonic()
 
+    def hang_up(self) -> None:
+        """The server is asked to end, which it cannot while pages listen: let them ask again."""
+        self.ending.set()
+        with self.lock:
+            listeners = [listener for job in self.jobs.values() for listener in job.listeners]
+        for listener in listeners:
+            listener()
+
     def close(self) -> None:
-        """End all processes and remove all files."""
+        """End all processes. What is to outlive this server stays where it is; else all files go."""
         self.closed.set()
         with self.lock:
             workers = [*self.spares, *(worker for job in self.jobs.values() for worker in job.workers.values())]
         for worker in workers:
             worker.kill()
             worker.wait()
-        shutil.rmtree(self.root, ignore_errors=True)
+        if self.place:
+            self.place.leave()
+        else:
+            shutil.rmtree(self.root, ignore_errors=True)
 
     # --- the course of a job ----------------------------------------------------------------------------------------
 
@@ -253,25 +358,32 @@ class Jobs:
 
     def _start(self, job: Job) -> None:
         try:
-            orders = {side: job.order(side) for side in job.sides}
-        except ValueError as error:  # removed while the job waited
-            self._tell(job, "", {"kind": "failed", "text": f"{error}."})
+            orders = {side: job.order(side) for side in job.undone}
+        except (ValueError, OSError) as error:  # removed while the job waited, or a full disk
+            text = unwritten(error, then="start again") if isinstance(error, OSError) else f"{error}"
+            self._tell(job, "", {"kind": "failed", "text": f"{text}."})
             self._end(job, "failed")
             return
-        job.state, job.started = "training", time.monotonic()
-        self._tell(job, "", {"kind": "state", "state": "training"})
+        if job.state != "drawing":
+            job.started = time.monotonic()
+            self._tell(job, "", {"kind": "state", "state": "training"})
         for side, order in orders.items():
-            worker = self._take_worker()
-            job.workers[side] = worker
-            tell(worker, {**order, "max_bytes": self.limits.max_bytes})
-            threading.Thread(target=self._follow, args=(job, side, worker), daemon=True).start()
+            self._begin(job, side, order)
+
+    def _begin(self, job: Job, side: str, order: dict[str, Any]) -> None:
+        """Give a side's order to a process, and a wish to stop that came before it."""
+        worker = job.workers[side] = self._take_worker()
+        tell(worker, {**order, "max_bytes": self.limits.max_bytes})
+        if job.wish:
+            tell(worker, {"stop": job.wish})
+        threading.Thread(target=self._follow, args=(job, side, worker), daemon=True).start()
 
     def _take_worker(self) -> subprocess.Popen[str]:
         while self.spares:
             spare = self.spares.pop(0)
             if spare.poll() is None:
                 return spare
-        return start_process()
+        return start_process(self.module)
 
     def _follow(self, job: Job, kind: str, worker: subprocess.Popen[str]) -> None:
         """Pass on what a worker says until it ends."""
@@ -282,15 +394,27 @@ class Jobs:
                 if news["kind"] != "ready":
                     self._heard(job, kind, news)
         code = worker.wait()
-        if kind not in job.finished:
-            how = f"signal {-code}" if code < 0 else f"status {code}"
-            who = f"{kind.upper()}: the training" if isinstance(job, Training) else "The"
-            text = f"{who} process ended by itself ({how})."
-            self._heard(job, kind, {"kind": "failed", "text": text})
         with self.lock:
             job.workers.pop(kind, None)
+            if self.closed.is_set() or self._takes_up(job, kind, code):
+                return
+            if kind not in job.finished:
+                self._heard(job, kind, {"kind": "failed", "text": ended_by_itself(kind, code)})
             if job.state == "drawing" and not job.workers:
                 self._end(job, "done")
+
+    def _takes_up(self, job: Job, side: str, code: int) -> bool:
+        """Begin a side again whose process went down with its cluster; whether that was so."""
+        if job.state in ENDED or side in job.finished or code == 0 or self.module != ON_RAY or job.lost >= LOST_AT_MOST:
+            return False
+        job.lost += 1
+        text = "The connection to the cluster was lost. This goes on from what has come back."
+        self._tell(job, side, {"kind": "warning", "text": text})
+        try:
+            self._begin(job, side, job.order(side))
+        except ValueError:  # what it needs was removed meanwhile
+            return False
+        return True
 
     def _heard(self, job: Job, kind: str, news: dict[str, Any]) -> None:
         with self.lock:
@@ -299,23 +423,21 @@ class Jobs:
             self._tell(job, kind, news)
             if news["kind"] == "failed":
                 self._end(job, "failed")
-            elif news["kind"] in ("trained", "dropped"):
-                job.finished.add(kind)
-                if job.finished == set(job.sides):
-                    if job.wish == "drop":  # one of the two may have been past stopping
-                        self._end(job, "stopped")
-                    else:
-                        job.state = "drawing"
-                        self._tell(job, "", {"kind": "state", "state": "drawing"})
-                        self._advance()
+            elif news["kind"] in ("trained", "dropped") and job.finished == set(job.sides):
+                self._both_trained(job)
             elif news["kind"] == "result":
-                job.finished.add(kind)
                 self._end(job, "done")
             elif news["kind"] == "moment" and isinstance(job, Training):
                 self._thin(job, kind)
 
+    def _both_trained(self, job: Job) -> None:
+        if job.wish == "drop":  # one of the two may have been past stopping
+            self._end(job, "stopped")
+            return
+        self._tell(job, "", {"kind": "state", "state": "drawing"})
+        self._advance()
+
     def _end(self, job: Job, state: str) -> None:
-        job.state = state
         for worker in job.workers.values():
             if state != "done":
                 worker.kill()
@@ -324,8 +446,14 @@ class Jobs:
 
     def _tell(self, job: Job, side: str, news: dict[str, Any]) -> None:
         with self.lock:
-            job.events.append({**news, "side": side, "sent": time.time()})
+            if self.closed.is_set():
+                return
+            told = {**news, "side": side, "sent": now()}
+            if self.place:
+                job_files.add_news(job.folder, told)
+            job.recall(told)
             listeners = list(job.listeners)
+        logs.tell_of_job(job.id, job.owner, job.sides, news, seconds=job.started and time.monotonic() - job.started)
         for listener in listeners:
             listener()
 
@@ -337,15 +465,38 @@ class Jobs:
             for file in files[1:-1:2]:
                 file.unlink(missing_ok=True)
 
+    # --- after another server ---------------------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        """Take over the jobs of the server that had this place before: what it did not end goes on."""
+        with self.lock:
+            found = [job for folder in self.root.glob("jobs/*") if (job := restored(folder))]
+            self.jobs = {job.id: job for job in sorted(found, key=lambda job: job.taken)}
+            for job in self.jobs.values():
+                if job.state in ENDED:
+                    continue
+                if job.finished == set(job.sides):
+                    self._both_trained(job)
+                    self._draw_again(job)
+                elif job.state == "training":
+                    self._tell(job, "", {"kind": "warning", "text": STARTED_AGAIN[type(job)]})
+                    job.state = "waiting"
+            self._advance()
+
+    def _draw_again(self, job: Job) -> None:
+        if job.state == "drawing" and job.undone:
+            self._start(job)
+        elif job.state == "drawing":
+            self._end(job, "done")
+
     # --- the watch --------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         while not self.closed.wait(1.0):
-            now = time.monotonic()
             with self.lock:
                 for job in list(self.jobs.values()):
-                    self._watch_job(job, now)
-                if now - self.wanted > self.limits.idle_s:
+                    self._watch_job(job, time.monotonic())
+                if time.monotonic() - self.wanted > self.limits.idle_s:
                     for spare in self.spares:
                         spare.kill()
                     self.spares.clear()
@@ -371,10 +522,54 @@ class Jobs:
             shutil.rmtree(job.folder, ignore_errors=True)
 
 
+STARTED_AGAIN = {
+    Training: "The server was started again. The training goes on from the last whole epoch.",
+    LabRun: "The server was started again, and so is this.",
+}
+
+
+def restored(folder: Path) -> Job | None:
+    """The job whose files are in folder; None if it ended long ago or its order cannot be read."""
+    if not (folder / job_files.ORDER).exists():  # its server was killed before it was taken
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    try:
+        job = ordered(folder, job_files.read_order(folder))
+    except (ValueError, KeyError, TypeError) as error:
+        print(f"explorer: a job is left out. {error}.", file=sys.stderr)
+        return None
+    for news in job_files.read_news(folder):
+        job.recall(news)
+    if job.state in ENDED and now() - job.events[-1]["sent"] > KEPT_S:
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return job
+
+
+def ordered(folder: Path, record: dict[str, Any]) -> Job:
+    """The job of a record (see Job.record) before its first news. Raises ValueError, KeyError or TypeError."""
+    common: dict[str, Any] = {"id": folder.name, "owner": record["owner"], "folder": folder, "taken": record["taken"]}
+    if "lab" in record:
+        return LabRun(**common, sides=(record["lab"],), lab=record["lab"], chosen=record["chosen"])
+    folders = {name: Path(record[name]) if record[name] else None for name in ("earlier", "data_folder")}
+    asked: dict[str, Any] = {"settings": settings.Settings.of(record["settings"]), "full": record["full"], **folders}
+    return Training(**common, sides=KINDS, **asked)
+
+
 @functools.cache
 def here() -> Jobs:
-    """The jobs of this server."""
-    return Jobs(limits_here())
+    """The jobs of this server. What is wrong with its settings is told once, and the rest of the app works."""
+    module, problem, place = HERE, "", None
+    try:
+        module = chosen()
+    except ValueError as error:
+        problem = f"No training can be started here: {error}"
+        print(f"explorer: {problem}.", file=sys.stderr)
+    try:
+        place = places.take(places.state_folder())
+    except ValueError as error:
+        print(f"explorer: {error}. What is trained and kept will go with this server.", file=sys.stderr)
+    return Jobs(limits_here(), module=module, place=place, problem=problem)
 
 
 def earlier_folder(folder: Path, kind: str) -> Path:
@@ -383,29 +578,3 @@ def earlier_folder(folder: Path, kind: str) -> Path:
         if checkpoints.read_card(card.parent).model == kind:
             return card.parent
     raise ValueError(f"There is no {kind.upper()} to go on from")
-
-
-def remove_left_over() -> None:
-    """Remove the folders of servers that were killed before they could tidy up."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*-*"):
-        pid = folder.name.removeprefix(FOLDER_PREFIX).split("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def start_process() -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "explorer.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parent.parent,
-    )
-
-
-def tell(worker: subprocess.Popen[str], message: dict[str, Any]) -> None:
-    """One JSON line to a worker; one that is gone is noticed by whoever follows it."""
-    assert worker.stdin is not None
-    with contextlib.suppress(OSError):
-        worker.stdin.write(json.dumps(message) + "\n")
-        worker.stdin.flush()

@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from explorer import atlas, data
+from explorer import atlas, data, demo
+from explorer.files import DamagedFile
 from explorer.jobs import Jobs, LabRun, Refused
 from explorer.labs import orders
 from explorer.labs.result import RESULT
-from explorer.training_routes import ASKED_BY_SCRIPT, KEPT, bounded_body, problem
+from explorer.training_routes import KEPT, bounded_body, problem
 from explorer.visitors import visitor_of
 
 FILE = re.compile(rf"({RESULT}\.json|{RESULT}\.safetensors|step-\d{{5}}\.safetensors)")
@@ -30,11 +31,13 @@ def routes(prefix: str, jobs: Jobs) -> list[Route]:
 
     async def run(request: Request) -> Response:
         """Start a lab: its settings as JSON in the query, a file that belongs to it as the body."""
-        if ASKED_BY_SCRIPT not in request.headers:
-            return problem("This has to be asked by the page itself.", 403)
         visitor, lab = visitor_of(request.cookies), request.path_params["lab"]
         if not visitor:
             return problem(NO_COOKIE, 403)
+        try:
+            demo.check_lab({}, given=lab in orders.TAKE_A_FILE)
+        except ValueError as error:
+            return problem(f"{error}.", 403)
         given = await bounded_body(request, most=orders.MAX_GIVEN_BYTES)
         if given is None:
             return problem(f"A file may have at most {orders.MAX_GIVEN_BYTES // 10**6} MB: send a part of it.", 413)
@@ -63,7 +66,10 @@ def routes(prefix: str, jobs: Jobs) -> list[Route]:
         if wanted not in shipped and wanted not in full:
             return problem("There are no images of that name.", 404)
         find = data.load_embedded if wanted in shipped else data.load
-        content = await asyncio.to_thread(packed_images, find, shipped.get(wanted) or full[wanted])
+        try:
+            content = await asyncio.to_thread(packed_images, find, shipped.get(wanted) or full[wanted])
+        except DamagedFile:
+            return problem("The images' file is damaged: get the project's files, or the full set, again.", 500)
         headers = {"Cache-Control": FOREVER, "Content-Encoding": "gzip"}
         return Response(content, media_type="application/octet-stream", headers=headers)
 

@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from explorer import demo
+from explorer.files import public
 from explorer.sandbox import ONE_THREAD
 from explorer.scoreboard import COUNT, Figure
 
@@ -75,7 +77,11 @@ class Measurings:
         self.lock = threading.Lock()
 
     def start(self, folder: Path, dataset: Path | None = None) -> Measuring:
-        """Measure the model in folder; one that is under way goes on. dataset: the folder of its own data set."""
+        """Measure the model in folder; one that is under way goes on. dataset: the folder of its own data set.
+
+        Raises ValueError where a public demo computes nothing.
+        """
+        demo.check_work()
         with self.lock:
             there = self.running.get(folder)
             if there is None or there.ended:
@@ -129,7 +135,9 @@ class Measurings:
         listener.join()
         if code and not one.stopped.is_set():
             told = said[-1].strip().removeprefix("explorer: ") if code == 2 and said else ""
-            one.problem = f"{told}." if told else f"The measuring ended by itself (status {code})."
+            one.problem = (
+                f"{public(told, one.folder.parent)}." if told else f"The measuring ended by itself (status {code})."
+            )
 
     def _watch(self, one: Measuring, process: subprocess.Popen[str]) -> None:
         while process.poll() is None:

@@ -28,10 +28,10 @@ def address() -> str:
 IMPORT = re.compile(r"(?<=\bfrom ')\./(?=([\w.]+)';)")  # the ./ of: import { h } from './dom.js';
 
 
-def texts(entry: str) -> dict[str, str]:
-    """The text of a module and of all that it imports, by name."""
+def texts(*entries: str) -> dict[str, str]:
+    """The texts of modules and of all that they import, by name."""
     found: dict[str, str] = {}
-    waiting = [entry]
+    waiting = [*entries]
     while waiting:
         name = waiting.pop()
         if name not in found:
@@ -40,9 +40,9 @@ def texts(entry: str) -> dict[str, str]:
     return found
 
 
-def bare(entry: str) -> dict[str, str]:
-    """A module and all that it imports, by name, for a page without a folder of them: each imports by the bare name.
+def bare(*entries: str) -> dict[str, str]:
+    """Modules and all that they import, by name, for a page without a folder of them: each imports by the bare name.
 
     Nothing else is changed in their text; an import map says what the names stand for.
     """
-    return {name: IMPORT.sub("", text) for name, text in texts(entry).items()}
+    return {name: IMPORT.sub("", text) for name, text in texts(*entries).items()}

@@ -7,7 +7,6 @@ module's name the address of its text, and the catalogue gives each part the add
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import json
 import re
@@ -17,15 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from explorer import atlas, catalogue, checkpoints, described, modules
+from explorer import atlas, catalogue, checkpoints, described, modules, policy
 from explorer.atlas import MAX_PART_BYTES
 from explorer.catalogue import Catalogue, Entry, Part
 from explorer.files import read_checked, write_whole
 
 TEMPLATE = Path(__file__).with_name("onefile.html")
-ENTRY = "stage.js"
+ENTRY, NEEDS = "stage.js", "needs.js"
 PLACE = re.compile(r"\{\{(\w+)\}\}")
-INLINE = re.compile(r'<(style|script(?: type="(?:module|importmap)")?)>(.*?)</', re.DOTALL)
 MAX_QUERY = 8000
 
 Titles = dict[str, tuple[str, tuple[str, ...]]]
@@ -44,14 +42,14 @@ def one_file(left: Entry, right: Entry, *, models: Catalogue, titles: Titles, qu
     """
     shown, parts = contents(left, right, models=models, titles=titles, query=query)
     files = {address: data_address(part) for address, part in parts.items()}
-    imports = {name: text_address(text) for name, text in modules.bare(ENTRY).items()}
+    imports = {name: text_address(text) for name, text in modules.bare(ENTRY, NEEDS).items()}
     code = {
         "styles": (modules.FOLDER / "stage.css").read_text(encoding="utf-8"),
         "imports": in_html({"imports": imports}),
     }
     page = filled(TEMPLATE.read_text(encoding="utf-8"), code)
     values = {
-        "policy": policy(page),
+        "policy": policy_of(page),
         "title": html.escape(f"{left.card.name} and {right.card.name}: Latent Explorer"),
         "files": in_html(files),
         "catalogue": in_html(shown),
@@ -121,17 +119,14 @@ def check_live(*entries: Entry) -> None:
             )
 
 
-def policy(page: str, *, source: str = "data:", styles: Sequence[str] = ()) -> str:
+def policy_of(page: str, *, source: str = "data:", styles: Sequence[str] = ()) -> str:
     """What the page may load, as a content security policy: nothing from outside.
 
     source: where its modules and parts are; styles: where its styles are, beside those in it. The scripts and styles in
     it are named by their hashes. data: is allowed for scripts in a file since a module in an import map cannot be named
     by its hash in all browsers, and no text of the catalogue ever becomes an element.
     """
-    hashes: dict[str, list[str]] = {"style": [], "script": []}
-    for tag, text in INLINE.findall(page):
-        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        hashes[tag.split()[0]].append(f"'sha256-{digest}'")
+    hashes = policy.inline(page)
     rules = {
         "default-src": ["'none'"],
         "script-src": [*hashes["script"], source],
@@ -141,7 +136,7 @@ def policy(page: str, *, source: str = "data:", styles: Sequence[str] = ()) -> s
         "base-uri": ["'none'"],
         "form-action": ["'none'"],
     }
-    return "; ".join(" ".join([name, *allowed]) for name, allowed in rules.items())
+    return policy.text(rules)
 
 
 def filled(template: str, values: dict[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -13,12 +14,13 @@ import numpy as np
 
 from explorer.data import About, Dataset, Feature
 from explorer.described import MAX_TEXT, is_about
-from explorer.files import DamagedFile, read_checked, read_record, sha256, sha256_of, write_whole
+from explorer.files import DamagedFile, make_whole, read_checked, read_record, sha256, sha256_of, write_record
 
 FORMAT = 1
 ARRAYS, RECORD = "data.safetensors", "data.json"
 PREFIX = "own-"
 NAME = re.compile(rf"{PREFIX}[0-9a-f]{{12}}")
+OS_ERROR = re.compile(r"os error (\d+)")
 MAX_RECORD_BYTES = 2_000_000
 MAX_ARRAY_BYTES = 1_300_000_000  # 100,000 items of 3 * 64 * 64 bytes, and their labels
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -68,25 +70,30 @@ def check(arrays: dict[str, np.ndarray], classes: tuple[str, ...], features: tup
 
 def save(folder: Path, dataset: Dataset) -> None:
     """Write a data set into folder, whole or not at all: the record comes last."""
+    make_whole(folder / ARRAYS, lambda unfinished: write_arrays(unfinished, dataset), durable=False)
+    record = {
+        "format": FORMAT,
+        "title": dataset.title,
+        "source": dataset.source,
+        "classes": dataset.classes,
+        "features": [asdict(feature) for feature in dataset.features],
+        "sha256": sha256_of(folder / ARRAYS),
+    }
+    write_record(folder / RECORD, record, durable=False)
+
+
+def write_arrays(path: Path, dataset: Dataset) -> None:
+    """Raises OSError, as other writers do, where the library has an error of its own."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f".{ARRAYS}"
     try:
-        save_file({key: np.ascontiguousarray(getattr(dataset, key)) for key in KEYS}, unfinished)
-        record = {
-            "format": FORMAT,
-            "title": dataset.title,
-            "source": dataset.source,
-            "classes": dataset.classes,
-            "features": [asdict(feature) for feature in dataset.features],
-            "sha256": sha256_of(unfinished),
-        }
-        unfinished.replace(folder / ARRAYS)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    write_whole(folder / RECORD, (json.dumps(record, indent=1) + "\n").encode(), durable=False)
+        save_file({key: np.ascontiguousarray(getattr(dataset, key)) for key in KEYS}, path)
+    except SafetensorError as error:
+        code = OS_ERROR.search(str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
 
 
 def read_about(folder: Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ import numpy as np
 
 from explorer import atlas, checkpoints, data, described, latent
 from explorer.files import DamagedFile, read_bounded, read_checked, write_whole
+from explorer.files import public as without_folders
 
 if TYPE_CHECKING:
     from explorer.models import AE
@@ -146,7 +147,7 @@ def unpack(content: bytes, into: Path) -> list[Path]:
 
 def public(message: str, root: Path) -> str:
     """The message as one line of sane length, without the folders above root."""
-    readable = message.replace(f"{root}{os.sep}", "").encode("utf-8", "replace").decode()
+    readable = without_folders(message.replace(f"{root}{os.sep}", "")).encode("utf-8", "replace").decode()
     return textwrap.shorten(readable, MAX_MESSAGE, placeholder=" …")
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -48,13 +52,37 @@ def umap(codes: np.ndarray, *, seed: int = 0, neighbours: int = 15, min_dist: fl
     check_min_dist(min_dist)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # n_jobs is set to 1 by the seed, and umap says so each time
-        from umap import UMAP
-
+        UMAP = import_umap()
         # The usual start wants more points than it has dimensions and neighbours.
         start = "spectral" if len(codes) > neighbours else "random"
         n_neighbors = min(neighbours, len(codes) - 1)
         reducer = UMAP(n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed, init=start)
         return reducer.fit_transform(codes).astype(np.float32)
+
+
+def import_umap() -> type:
+    """umap's class, also where neither its own folder nor the home may be written to.
+
+    umap's library keeps what it compiles there, and cannot be imported where it may not.
+    """
+    try:
+        from umap import UMAP
+    except RuntimeError:
+        import numba
+
+        os.environ["NUMBA_CACHE_DIR"] = str(own_cache())
+        numba.config.reload_config()
+        from umap import UMAP
+    return UMAP
+
+
+def own_cache() -> Path:
+    """A folder for compiled code that nobody else can have put code into; it is found again by the next process."""
+    folder = Path(tempfile.gettempdir()) / f"latent-explorer-cache-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    about = folder.lstat()
+    is_ours = stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid() and not about.st_mode & 0o077
+    return folder if is_ours else Path(tempfile.mkdtemp())
 
 
 def check_min_dist(min_dist: float) -> None:

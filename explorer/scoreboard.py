@@ -6,7 +6,6 @@ A measured model has its figures in measures.json in its folder, and the picture
 from __future__ import annotations
 
 import gzip
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer import tables
-from explorer.files import DamagedFile, read_checked, read_record, sha256, write_whole
+from explorer.files import DamagedFile, read_checked, read_record, sha256, write_record, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -208,7 +207,7 @@ def save(folder: Path, board: Scoreboard) -> None:
         "pictures": {"sha256": sha256(pictures)},
         "figures": [{**one.record(), "picture": one.examples.text if one.examples else None} for one in board.figures],
     }
-    write_whole(folder / FIGURES, (json.dumps(record, indent=1) + "\n").encode())
+    write_record(folder / FIGURES, record)
 
 
 def load(folder: Path) -> Scoreboard:

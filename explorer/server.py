@@ -9,8 +9,12 @@ import gzip
 import json
 import os
 import re
+import signal
 import socket
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,28 +23,47 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import explorer
 from explorer import (
-    catalogue,
     data,
     decode_routes,
+    demo,
     described,
     export,
     jobs,
     lab_routes,
+    logs,
     measurings,
     modules,
     onefile,
+    policy,
     training_routes,
     visitors,
 )
 from explorer.atlas import MAX_PART_BYTES
 from explorer.catalogue import Catalogue, Entry
-from explorer.files import DamagedFile, Once
+from explorer.files import DamagedFile, Once, public
 from explorer.foreign import serving
 
 FOREVER = "public, max-age=31536000, immutable"
 MOST_SHARED_BYTES = 64_000_000  # all that ships is 44 MB
 MOST_PACKED = 1000  # Streamlit's frontend has some 400 scripts
+READY = "ready"
+SHOWN_ANYWHERE = ("", "/learn", "/labs")  # pages that may be framed by any site, with embed=true
+POWERS = "camera=(self), microphone=(), geolocation=(), usb=(), serial=(), payment=(), display-capture=()"
+
+
+@dataclass
+class Course:
+    """Where the server is in its life: starting, ready or closing."""
+
+    status: str = "starting"
+
+
+@functools.cache
+def course() -> Course:
+    """The course of this server."""
+    return Course()
 
 
 def routes(base_path: str, models: Catalogue) -> list[Route]:
@@ -62,7 +85,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
                 shared.read, part.path, expected_sha256=part.sha256, max_bytes=MAX_PART_BYTES
             )
         except DamagedFile as error:
-            return PlainTextResponse(f"{catalogue.public(str(error), models.root)}.", status_code=500)
+            return PlainTextResponse(f"{public(str(error), models.root)}.", status_code=500)
         headers = {"Cache-Control": FOREVER, **({"Content-Encoding": "gzip"} if part.packed else {})}
         return Response(content, media_type="application/octet-stream", headers=headers)
 
@@ -89,7 +112,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         try:
             content = await asyncio.to_thread(make, left, right)
         except ValueError as error:
-            return PlainTextResponse(f"{catalogue.public(str(error), models.root)}.", status_code=400)
+            return PlainTextResponse(f"{public(str(error), models.root)}.", status_code=400)
         # Not as a page: it is for the disk, and this server's pages get scripts and cookies of their own.
         return attachment(content, f"{left.card.name}-and-{right.card.name}.html", kind="application/octet-stream")
 
@@ -103,12 +126,20 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
         try:
             content = await asyncio.to_thread(export.codes_parquet, entry.parts["codes"].path.parent, classes)
         except DamagedFile as error:
-            return PlainTextResponse(f"{catalogue.public(str(error), models.root)}.", status_code=500)
+            return PlainTextResponse(f"{public(str(error), models.root)}.", status_code=500)
         return attachment(content, f"{entry.card.name}-codes.parquet", kind="application/vnd.apache.parquet")
 
     async def health(request: Request) -> Response:
-        """Whether the server answers, and how many atlas files it knows."""
-        return JSONResponse({"status": "ok", "atlas_files": len(parts)})
+        """What a load balancer asks: 200 while new visitors are welcome, 503 before and after."""
+        work = jobs.here()
+        about = {
+            "status": course().status,
+            "version": explorer.__version__,
+            "atlas_files": len(parts),
+            "trainings": work.counts(),
+            "backend": work.backend,
+        }
+        return JSONResponse(about, 200 if about["status"] == READY else 503, headers={"Cache-Control": "no-store"})
 
     return [
         Route(f"{prefix}/atlas/{{sha256:str}}", part_by_hash),
@@ -130,7 +161,9 @@ def attachment(content: bytes, name: str, *, kind: str) -> Response:
 
 
 class PageHeaders:
-    """Adds to every answer: no sniffing of types, no address of ours told to other sites."""
+    """Adds to every answer: no sniffing of types, no address of ours told to other sites, no use of it by their pages.
+    To pages: what they may do, who may frame them.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -141,17 +174,23 @@ class PageHeaders:
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "same-origin"
+                if not is_page(headers):
+                    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+                else:
+                    headers["Permissions-Policy"] = POWERS
+                    headers.setdefault("Content-Security-Policy", policy.of_page("", ancestors=["'none'"]))
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
 class PageHead:
-    """Writes into the head of each page where its server is, and what to fetch next.
+    """Writes into the head of each page where its server is and what to fetch next; tells what the page may do.
 
-    Streamlit's frontend would look for the server: under the page's own path first, which is 404 for all pages but the
-    first, and browsers put that into their list of errors. The browser works it out, since a proxy may have put more
-    before the base path: the last part of the address is the page's, but where the base path itself is the end.
+    All stand here, since the policy names the page's scripts by their hashes. Streamlit's frontend would look for its
+    server: under the page's own path first, which is 404 for all pages but the first, and browsers put that into their
+    list of errors. The browser works it out, since a proxy may have put more before the base path: the last part of the
+    address is the page's, but where the base path itself is the end.
 
     The stage's modules import one another three deep, and which atlases are wanted is known once they run; named in the
     page, its own modules and atlases come while Streamlit starts. They are not named in a header: proxies have bounds
@@ -162,15 +201,17 @@ class PageHead:
         self.app = app
         self.prefix = prefix_of(base_path)
         self.entries, self.dial = models.entries, models.dial
+        self.shown_anywhere = [self.prefix + path for path in SHOWN_ANYWHERE]
+        self.frames = policy.frames_here()
         base = json.dumps(self.prefix).replace("<", "\\u003c")
         self.script = (
             f"<script>{{const base={base},path=location.pathname;window.__streamlit={{BACKEND_BASE_URL:location.origin+"
             'String(base&&path.endsWith(base)?path:path.replace(/[^/]*$/,""))}}</script>'
         )
-        addresses = [f"{modules.ENTRY_FOLDER}/{modules.ENTRY}"]
+        entry = f"{modules.ENTRY_FOLDER}/{modules.ENTRY}"
         self.modules = {
-            page: [*addresses, *(f"{modules.address()}/{name}" for name in modules.texts(entry))]
-            for page, entry in modules.PAGES.items()
+            page: [entry, *(f"{modules.address()}/{name}" for name in modules.texts(first))]
+            for page, first in modules.PAGES.items()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -178,12 +219,13 @@ class PageHead:
         if not asks_for_page or "text/html" not in Headers(scope=scope).get("accept", ""):
             await self.app(scope, receive, send)
             return
-        plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
-        status, headers, body = await collect(self.app, {**scope, "headers": plain}, receive)
-        if headers.get("content-type", "").startswith("text/html"):
+        status, headers, body = await collect(self.app, plainly(scope), receive)
+        if is_page(headers):
             page = scope["path"].removeprefix(self.prefix).strip("/")
-            body = body.replace(b"<head>", f"<head>{self.script}{self.links(page, scope['query_string'])}".encode(), 1)
+            head = f"<head>{self.script}{self.links(page, scope['query_string'])}"
+            body = body.replace(b"<head>", head.encode(), 1)
             headers["Content-Length"] = str(len(body))
+            headers["Content-Security-Policy"] = policy.of_page(body.decode(), ancestors=self.ancestors(scope))
         answer = Response(body, status)
         answer.raw_headers = headers.raw
         await answer(scope, receive, send)
@@ -208,12 +250,19 @@ class PageHead:
             {entry.parts[name].sha256 for entry in turned or usual for name in ("codes", "decoder", "images")}
         )
 
+    def ancestors(self, scope: Scope) -> list[str]:
+        """Who may show the page in a frame: all sites where it was made for that, else this server and sites named."""
+        embedded = "true" in parse_qs(scope["query_string"].decode("ascii", "replace").lower()).get("embed", [])
+        if embedded and scope["path"].rstrip("/") in self.shown_anywhere:
+            return ["*"]
+        return ["'self'", *self.frames]
+
 
 class PackedFrontend:
     """Sends scripts and styles gzipped, each read and compressed once: Streamlit's own are 0.9 MB then, not 2.9 MB.
 
-    Streamlit leaves that to a proxy, so as not to compress for every visitor anew. As the outermost layer it answers
-    most of what a first visit asks for without asking the others.
+    Streamlit leaves that to a proxy, or compresses for every visitor anew. As one of the outer layers this answers most
+    of what a first visit asks for without asking the others.
     """
 
     def __init__(self, app: ASGIApp, *, base_path: str) -> None:
@@ -228,8 +277,10 @@ class PackedFrontend:
             return
         path = scope["path"]
         if path not in self.packed:
-            status, headers, body = await collect(self.app, scope, receive)
-            if status != 200 or "content-encoding" in headers:
+            status, headers, body = await collect(self.app, plainly(scope), receive)
+            # To a browser that has hung up Streamlit's app answers with nothing: that must not be kept for the others.
+            is_whole = headers.get("content-length") == str(len(body))
+            if status != 200 or "content-encoding" in headers or not is_whole:
                 await Response(body, status, headers)(scope, receive, send)
                 return
             content = await asyncio.to_thread(gzip.compress, body, 6)
@@ -254,6 +305,35 @@ class PackedFrontend:
         )
 
 
+class NoUploads:
+    """In a public demo Streamlit's own door for files is shut, whether a page shows it or not."""
+
+    def __init__(self, app: ASGIApp, *, base_path: str) -> None:
+        self.app = app
+        self.door = f"{prefix_of(base_path)}/_stcore/upload_file"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self.app
+        if scope["type"] == "http" and scope["method"] == "PUT" and scope["path"].startswith(self.door):
+            try:
+                demo.check_upload()
+            except ValueError as error:
+                app = PlainTextResponse(f"{error}.", status_code=403)
+        await app(scope, receive, send)
+
+
+# What is read here has to be plain and whole: a page that a browser has kept may have come with another policy.
+NOT_FORWARDED = (b"accept-encoding", b"if-none-match", b"if-modified-since")
+
+
+def plainly(scope: Scope) -> Scope:
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name not in NOT_FORWARDED]}
+
+
+def is_page(headers: MutableHeaders) -> bool:
+    return headers.get("content-type", "").startswith("text/html")
+
+
 async def collect(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[int, MutableHeaders, bytes]:
     """The whole answer of app: status, headers, body."""
     start: Message = {}
@@ -272,14 +352,51 @@ async def collect(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[int, Mu
 @contextlib.asynccontextmanager
 async def lifespan(app: object) -> AsyncIterator[None]:
     """Runs while the server does."""
+    logs.begin()
     answer_at_once()
     take_many()
+    course().status = READY
+    logs.say("server", state=READY, version=explorer.__version__)
     try:
-        yield
+        with told_of_the_end(close_doors):
+            yield
     finally:
+        close_doors()
+        logs.say("server", state="closed")
         jobs.here().close()
         measurings.here().close()
         serving.here().close()
+
+
+def close_doors() -> None:
+    """Send nobody here any more, and let those go who listen."""
+    course().status = "closing"
+    jobs.here().hang_up()
+
+
+@contextlib.contextmanager
+def told_of_the_end(tell: Callable[[], None]) -> Iterator[None]:
+    """Call tell when this process is asked to end. What the server does then it does as well, but it waits for all
+    answers, and those of a running training have no end.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where signals cannot be heard
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(tell)
+        if callable(handler := usual[signal.Signals(number)]):
+            handler(number, frame)
+
+    for number in usual:
+        signal.signal(number, hear)
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 def answer_at_once() -> None:

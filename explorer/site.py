@@ -153,7 +153,7 @@ def page_text(page: Page, given: dict[str, Any], *, needed: list[str], styles: s
     code = {"shows": page.shows, "entry": page.entry, "modules": modules.address()}
     text = onefile.filled(TEMPLATE.read_text(encoding="utf-8"), code)
     values = {
-        "policy": onefile.policy(text, source="'self'", styles=["'self'"]),
+        "policy": onefile.policy_of(text, source="'self'", styles=["'self'"]),
         "title": "Latent Explorer" if page is PAGES[0] else f"{page.name}: Latent Explorer",
         "styles": styles,
         "preloads": preloads,

@@ -1,139 +1,255 @@
 """Train and measure a grid of betas, latent dimensions and seeds: what more order costs, cell by cell.
 
-Each cell has a folder with its weights, card, figures and the record cell.json, written last: a sweep that was broken
-off goes on with the cells that lack it.
+run() hands out cells to a backend (processes here, or explorer.sweep_ray: a cluster) and alone writes what comes back,
+so a cell is whole or not there. It holds a lock on each cell that it hands out: sweeps on one folder share the work.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import multiprocessing
 import os
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from explorer.files import DamagedFile, read_record, write_whole
-from explorer.settings import Settings
+from explorer import cells
+from explorer.cells import FILES, Cell, Plan
 
 if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
     from explorer.checkpoints import Card
     from explorer.data import Dataset
     from explorer.training import EpochStats
     from explorer.world import World
 
-FORMAT = 1
-CELL = "cell.json"
-MAX_CELL_BYTES = 200_000
 FROM_PRIOR = ("frechet", "prior")
+TRIES = 3
+POLL_S = 0.5
+TOLD = 3  # failed cells that a message names
+
+
+# ---- what is heard of a cell
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One training of a sweep. An AE has no beta: there is one for each latent_dim and seed, to compare with."""
+class Epoch:
+    """A cell is this many epochs far, on the machine called where. stats: of the last one (training.EpochStats)."""
 
-    model: str
-    settings: Settings
-
-    @property
-    def name(self) -> str:
-        s = self.settings
-        beta = f"-beta{s.beta:g}" if self.model == "vae" else ""
-        return f"{s.dataset}-{self.model}-{s.latent_dim}{beta}-seed{s.seed}"
-
-    def record(self) -> dict[str, Any]:
-        settings = self.settings.record()
-        return {"model": self.model, **settings, "beta": self.settings.budget(self.model)["beta"]}
+    cell: Cell
+    where: str
+    epoch: int = 0
+    stats: dict[str, float] = field(default_factory=dict)
 
 
-def grid(base: Settings, *, betas: Sequence[float], latent_dims: Sequence[int], seeds: int) -> list[Cell]:
-    """All cells, seed by seed, so that a sweep that is broken off has whole curves. Raises ValueError for none."""
-    if not (betas and latent_dims and seeds >= 1):
-        raise ValueError("A sweep needs at least one beta, one number of latent dimensions and one seed")
-    kept = asdict(base)
-    cells = []
-    for seed in range(base.seed, base.seed + seeds):
-        for latent_dim in dict.fromkeys(latent_dims):
-            settings = {**kept, "latent_dim": latent_dim, "seed": seed}
-            cells.append(Cell("ae", Settings(**{**settings, "beta": 0.0})))
-            cells += [Cell("vae", Settings(**{**settings, "beta": beta})) for beta in dict.fromkeys(betas)]
-    return cells
+@dataclass(frozen=True)
+class Made:
+    """A cell is done: its record and its files."""
+
+    cell: Cell
+    record: dict[str, Any]
+    files: dict[str, bytes]
 
 
-def run(cells: Sequence[Cell], out: Path, *, root: Path | None, samples: int, at_once: int) -> Iterator[dict[str, Any]]:
-    """The record of each cell as it is done; cells that are there already come first."""
-    left = []
-    for cell in cells:
-        there = done(cell, out, samples)
+@dataclass(frozen=True)
+class Failed:
+    """A cell could not be done. again: whether another try may go better."""
+
+    cell: Cell
+    why: str
+    again: bool
+
+
+News = Epoch | Made | Failed
+
+
+class Backend(Protocol):
+    """Where cells are trained. For each that was started there is news until it is Made or Failed."""
+
+    def room(self) -> int:
+        """How many more cells it takes now."""
+
+    def start(self, cell: Cell) -> None: ...
+
+    def news(self, timeout: float) -> list[News]:
+        """What is new; waits for it at most timeout seconds."""
+
+
+class Incomplete(ValueError):
+    """A sweep is over, but some cells could not be trained."""
+
+
+# ---- the sweep
+
+
+def make_plan(grid: Sequence[Cell], dataset: Dataset, *, samples: int) -> Plan:
+    return Plan(tuple(grid), samples, dataset.sha256, time.time())
+
+
+def run(
+    plan: Plan, out: Path, backend: Backend, *, tell: Callable[[News], object] = lambda news: None
+) -> Iterator[dict[str, Any]]:
+    """The record of each cell of the plan as it is done; cells that are there already come first.
+
+    tell: hears of each epoch and of each failure. Another sweep on the same folder does some of the cells; their
+    records come too. Raises ValueError if the folder holds another sweep, Incomplete in the end if cells failed.
+    """
+    cells.join(out, plan)
+    left, lost = deque(plan.cells), Counter[Cell]()
+    held: dict[Cell, tuple[IO[bytes], float]] = {}
+    problems: dict[Cell, str] = {}
+    try:
+        yield from finished(left, plan, out)
+        while left or held:
+            yield from hand_out(left, held, plan, out, backend)
+            for news in backend.news(POLL_S):
+                tell(news)
+                if isinstance(news, Epoch):
+                    cells.note(out, news.cell, where=news.where, epoch=news.epoch, stats=news.stats)
+                    continue
+                file, since = held.pop(news.cell)
+                with file:
+                    if isinstance(news, Made):
+                        seconds = time.monotonic() - since
+                        yield cells.keep(out, news.cell, news.record, news.files, plan=plan, seconds=seconds)
+                        continue
+                    lost[news.cell] += 1
+                    if news.again and lost[news.cell] < TRIES:
+                        left.append(news.cell)
+                    else:
+                        problems[news.cell] = news.why
+                        cells.note(out, news.cell, problem=news.why)
+    finally:
+        for file, _ in held.values():
+            file.close()
+    if problems:
+        raise Incomplete(as_sentence(problems, len(plan.cells)))
+
+
+def finished(left: deque[Cell], plan: Plan, out: Path) -> Iterator[dict[str, Any]]:
+    """The records of the cells that are done, which are taken out of left."""
+    for _ in range(len(left)):
+        cell = left.popleft()
+        there = cells.done(cell, out, plan)
         if there:
             yield there
         else:
             left.append(cell)
-    if not left:
-        return
-    with ProcessPoolExecutor(at_once, mp_context=multiprocessing.get_context("spawn"), initializer=one_thread) as pool:
-        futures = [pool.submit(run_cell, cell, out, root=root, samples=samples) for cell in left]
-        try:
-            yield from (future.result() for future in as_completed(futures))
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
-def done(cell: Cell, out: Path, samples: int) -> dict[str, Any] | None:
-    """The record of a cell that was finished with these very settings."""
+def hand_out(
+    left: deque[Cell], held: dict[Cell, tuple[IO[bytes], float]], plan: Plan, out: Path, backend: Backend
+) -> Iterator[dict[str, Any]]:
+    """Give the backend as many cells as it takes; the records of those that another sweep has done meanwhile."""
+    room = backend.room()
+    for _ in range(len(left)):
+        if room <= 0:
+            return
+        cell = left.popleft()
+        file = cells.claim(out, cell)
+        if file is None:
+            left.append(cell)
+            continue
+        held[cell] = file, time.monotonic()
+        there = cells.done(cell, out, plan)
+        if there:
+            held.pop(cell)[0].close()
+            yield there
+            continue
+        cells.note(out, cell)
+        backend.start(cell)
+        room -= 1
+
+
+def as_sentence(problems: dict[Cell, str], total: int) -> str:
+    """What to tell of cells that failed."""
+    some = "; ".join(f"{cell.name}: {why}" for cell, why in list(problems.items())[:TOLD])
+    more = f"; and {len(problems) - TOLD} more" if len(problems) > TOLD else ""
+    return (
+        f"{len(problems)} of {total} cells could not be trained ({some}{more}). "
+        "The others are kept: start the sweep again to try these once more"
+    )
+
+
+# ---- one cell
+
+
+def work(cell: Cell, dataset: Dataset, samples: int) -> Iterator[News]:
+    """Train and measure a cell in this process, on one thread; what goes wrong is news too."""
+    where = socket.gethostname()
+    yield Epoch(cell, where)
     try:
-        record = read_record(
-            out / cell.name / CELL, what="a cell of a sweep", known_format=FORMAT, max_bytes=MAX_CELL_BYTES
-        )
-    except DamagedFile:
-        return None
-    same = record.get("cell") == cell.record() and record.get("samples") == samples
-    return {key: record[key] for key in ("cell", "recon", "kl", "measures")} if same else None
+        one_thread()
+        with tempfile.TemporaryDirectory(prefix="latent-explorer-cell-") as scratch:
+            folder = Path(scratch) / cell.name
+            for stats in trained(cell, folder, dataset):
+                yield Epoch(cell, where, stats.epoch, asdict(stats))
+            record = measured(cell, folder, samples)
+            yield Made(cell, record, {name: (folder / name).read_bytes() for name in FILES})
+    except (ValueError, FloatingPointError) as error:
+        yield Failed(cell, str(error), again=False)
+    except Exception as error:  # as out of memory, which torch tells as a RuntimeError: another time or place may do
+        yield Failed(cell, f"{type(error).__name__} on {where}: {error}", again=True)
 
 
 def one_thread() -> None:
-    """Of a process of the pool: there are as many of them as cores."""
+    """Of a process that trains cells: there are as many of them as cores, and the figures are the same everywhere."""
     import torch
+    from threadpoolctl import threadpool_limits
 
+    from explorer import regularity
+
+    assert regularity  # what it brings is limited too
     torch.set_num_threads(1)
+    threadpool_limits(1)
 
 
-def run_cell(cell: Cell, out: Path, *, root: Path | None, samples: int) -> dict[str, Any]:
-    """Train and measure one cell. recon and kl: of the test images, z sampled, nats."""
+def measured(cell: Cell, folder: Path, samples: int) -> dict[str, Any]:
+    """The record of a cell trained in folder. recon and kl: of the test images, z sampled, nats."""
     from explorer import regularity, scoreboard
     from explorer.loaded import Model
 
-    folder = out / cell.name
-    train(cell, folder, root)
     model, here = Model.load(folder), world_of(cell.settings.dataset, samples)
     figures = tuple(regularity.measure(model, here))
     scoreboard.save(folder, scoreboard.Scoreboard(figures, regularity.about(model, here)))
-    record = {
+    return {
         "cell": cell.record(),
         "recon": model.card.test_recon_sampled,
         "kl": model.card.test_kl,
         "measures": [figure.record() for figure in figures],
     }
-    content = json.dumps({"format": FORMAT, "samples": samples, **record}) + "\n"
-    write_whole(folder / CELL, content.encode())
-    return record
 
 
 def train(
     cell: Cell, folder: Path, root: Path | None, *, tell: Callable[[EpochStats], object] = lambda stats: None
 ) -> Card:
+    """As trained, on the data set below root; tell hears of each epoch. Returns the model's card."""
+    from explorer import checkpoints
+
+    for stats in trained(cell, folder, dataset_of(cell.settings.dataset, root)):
+        tell(stats)
+    return checkpoints.read_card(folder)
+
+
+def trained(cell: Cell, folder: Path, dataset: Dataset) -> Iterator[EpochStats]:
     """Train a cell's model and save it in folder, its dimensions numbered by activity, its weights as float16.
 
-    tell: hears of each epoch. Every figure in the card is of the model as it is saved, on all test images.
+    Every figure in the card is of the model as it is saved, on all test images.
     """
     import torch
 
     from explorer import checkpoints, latent, models, training
 
-    dataset, s = dataset_of(cell.settings.dataset, root), cell.settings
+    s = cell.settings
     x_train, x_test = torch.from_numpy(dataset.x_train), torch.from_numpy(dataset.x_test)
     module = models.build(
         cell.model,
@@ -147,13 +263,13 @@ def train(
     history = []
     for stats in training.train(module, x_train, x_test, **budget):
         history.append(asdict(stats))
-        tell(stats)
+        yield stats
     with torch.no_grad():
         codes = torch.cat([module.encode(training.to_unit(part)) for part in x_test.split(1000)]).numpy()
     models.reorder(module, latent.by_activity(codes).tolist())
     models.round_to_half(module)
     test_recon_sampled, test_kl = training.evaluate(module, x_test, seed=s.seed)
-    return checkpoints.save(
+    checkpoints.save(
         folder,
         module,
         half=True,
@@ -193,6 +309,79 @@ def as_text(record: dict[str, Any]) -> str:
         f"{cell['model']} {cell['latent_dim']} dimensions{beta} seed {cell['seed']}: recon {record['recon']:.1f}, "
         f"KL {record['kl']:.2f}, {distance} from N(0, I)"
     )
+
+
+# ---- processes on this machine
+
+
+class Processes:
+    """Cells in processes of this machine, one thread each, which end with this one however that ends."""
+
+    def __init__(self, dataset: Dataset, *, samples: int, at_once: int | None = None) -> None:
+        self.given = dataset, samples
+        self.at_once = at_once or cores()
+        self.idle: list[tuple[Connection, SpawnProcess]] = []
+        self.busy: dict[Connection, tuple[Cell, SpawnProcess]] = {}
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for process in [*(process for _, process in self.idle), *(process for _, process in self.busy.values())]:
+            process.kill()
+            process.join()
+
+    def room(self) -> int:
+        return self.at_once - len(self.busy)
+
+    def start(self, cell: Cell) -> None:
+        ours, process = self.idle.pop() if self.idle else self._new()
+        self.busy[ours] = cell, process
+        ours.send(cell)
+
+    def _new(self) -> tuple[Connection, SpawnProcess]:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, *self.given), daemon=True)
+        process.start()
+        theirs.close()
+        return ours, process
+
+    def news(self, timeout: float) -> list[News]:
+        return [self._hear(ours) for ours in wait(list(self.busy), timeout) if isinstance(ours, Connection)]
+
+    def _hear(self, ours: Connection) -> News:
+        """What a process has to say. One that failed is replaced: it may be what went wrong."""
+        cell, process = self.busy[ours]
+        try:
+            news = ours.recv()
+        except (EOFError, OSError):
+            process.join()
+            news = Failed(cell, f"its process was ended from outside ({process.exitcode})", again=True)
+        if isinstance(news, Made):
+            self.busy.pop(ours)
+            self.idle.append((ours, process))
+        elif isinstance(news, Failed):
+            self.busy.pop(ours)
+            ours.close()
+            process.kill()
+        return news
+
+
+def serve(orders: Connection, dataset: Dataset, samples: int) -> None:
+    """Of such a process: do the cells that it is given. Ctrl-C is its parent's to hear."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    while True:
+        for news in work(orders.recv(), dataset, samples):
+            orders.send(news)
+
+
+def end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def cores() -> int:

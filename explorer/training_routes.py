@@ -9,21 +9,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from explorer import export, packing
 from explorer.atlas import MAX_PART_BYTES
-from explorer.files import DamagedFile, read_checked
+from explorer.files import DamagedFile, public, read_checked, unwritten
 from explorer.jobs import ENDED, KINDS, Job, Jobs, Training
 from explorer.visitors import Shelf, visitor_of
 
 PING_S = 15
 MAX_BODY = 1000
+BODY_S = 60.0  # a body that comes more slowly than that is not waited for
 PICTURE = re.compile(r"(moment-\d{5}|images)\.safetensors")
 KEPT = "private, max-age=31536000, immutable"
-ASKED_BY_SCRIPT = "x-latent-explorer"  # no other site can send it along without our leave
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -40,8 +41,6 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
             job = jobs.get(request.path_params["id"], visitor_of(request.cookies))
             if not isinstance(job, kind):
                 return problem("There is no such training of yours. It may have ended long ago.", 404)
-            if request.method == "POST" and ASKED_BY_SCRIPT not in request.headers:
-                return problem("This has to be asked by the page itself.", 403)
             return await handler(request, job)
 
         return handle
@@ -49,6 +48,7 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
     async def events(request: Request, job: Job) -> Response:
         after = request.headers.get("last-event-id", "")
         start = int(after) + 1 if after.isdigit() else 0
+        start = start if start <= len(job.events) else 0  # numbers of a server that lost its last words
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream(jobs, job, start), media_type="text/event-stream", headers=headers)
 
@@ -75,7 +75,9 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
         try:
             names = await asyncio.to_thread(shelf.keep, job.owner, folders, name=name)
         except ValueError as error:
-            return problem(f"{error}.", 400)
+            return problem(f"{public(str(error))}.", 400)
+        except OSError as error:
+            return problem(f"{unwritten(error, then='keep it again')}.", 507)
         if job.state == "drawing":
             pending.add(task := asyncio.create_task(redraw(jobs, shelf, job, folders, name)))
             task.add_done_callback(pending.discard)
@@ -135,7 +137,7 @@ def film_of(job: Training) -> bytes | None:
     """The moments that both models have, as a GIF; the axes are the two most active dimensions at the end."""
     from safetensors.numpy import load_file
 
-    told = [(e["side"], e["file"], e["epoch"], e["recon"], e["kl"]) for e in list(job.events) if e["kind"] == "moment"]
+    told = [(e["side"], e["file"], e["epoch"], e["recon"], e["kl"]) for e in moments_of(list(job.events))]
     there = {
         kind: {t[1]: t for t in told if t[0] == kind and (job.model_folder(kind) / t[1]).is_file()} for kind in KINDS
     }
@@ -157,6 +159,18 @@ def film_of(job: Training) -> bytes | None:
     return export.gif(scenes, labels)
 
 
+def moments_of(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The moments of a training, without those that were lost with their epoch and came again."""
+    found: list[dict[str, Any]] = []
+    for news in events:
+        if news["kind"] == "model":
+            again = len(news["done"])
+            found = [e for e in found if e["side"] != news["side"] or e["epoch"] < again]
+        elif news["kind"] == "moment":
+            found.append(news)
+    return found
+
+
 async def redraw(jobs: Jobs, shelf: Shelf, job: Training, folders: list[Path], name: str) -> None:
     """What was kept before UMAP was drawn gets it when it is."""
     async for _ in stream(jobs, job, len(job.events)):
@@ -171,7 +185,12 @@ def trained(job: Training) -> list[Path]:
 
 
 async def packed(folders: list[Path], target: Path, name: str) -> Response:
-    await asyncio.to_thread(packing.pack, folders, target)
+    try:
+        await asyncio.to_thread(packing.pack, folders, target)
+    except ValueError as error:
+        return problem(f"{public(str(error), folders[0].parent)}.", 500)
+    except OSError as error:
+        return problem(f"{unwritten(error, then='download it again')}.", 507)
     return FileResponse(target, media_type="application/zip", filename=name, headers={"Cache-Control": "no-store"})
 
 
@@ -185,7 +204,17 @@ async def body_of(request: Request) -> dict[str, object]:
 
 
 async def bounded_body(request: Request, *, most: int) -> bytes | None:
-    """The request's body; None for one that is too long, of which the rest is not read."""
+    """The request's body; None for one that is too long, of which the rest is not read.
+
+    Raises HTTPException (408) for one that is too slow.
+    """
+    try:
+        return await asyncio.wait_for(up_to(request, most), BODY_S)
+    except asyncio.TimeoutError as error:
+        raise HTTPException(408, "The request took too long to arrive: send it again.") from error
+
+
+async def up_to(request: Request, most: int) -> bytes | None:
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
@@ -195,7 +224,10 @@ async def bounded_body(request: Request, *, most: int) -> bytes | None:
 
 
 async def stream(jobs: Jobs, job: Job, start: int) -> AsyncIterator[str]:
-    """All events from number start on as server-sent events, and then each as it comes, until the job has ended."""
+    """All events from number start on as server-sent events, and then each as it comes, until the job has ended.
+
+    A server that is asked to end stops in the middle, and the browser asks again.
+    """
     loop, news = asyncio.get_running_loop(), asyncio.Event()
 
     def listener() -> None:
@@ -204,7 +236,7 @@ async def stream(jobs: Jobs, job: Job, start: int) -> AsyncIterator[str]:
     jobs.listen(job, listener)
     try:
         yield "retry: 1000\n\n"
-        while True:
+        while not jobs.ending.is_set():
             news.clear()
             while start < len(job.events):
                 yield f"id: {start}\ndata: {json.dumps(job.events[start])}\n\n"

@@ -10,17 +10,19 @@ import re
 import secrets
 import shutil
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from explorer import catalogue, checkpoints, data, jobs, own_data
-from explorer.files import write_whole
+from explorer import catalogue, checkpoints, data, demo, jobs, own_data
+from explorer.files import DamagedFile, copy_whole, read_record, unwritten, write_record
 
 COOKIE = "latent_explorer_visitor"
 NAME = re.compile(r"[A-Za-z0-9_-]{32}")
@@ -29,6 +31,9 @@ MAX_SETS = 5
 MAX_PLACES = 3  # of what is being read or looked at; the oldest goes
 MAX_SET_BYTES = 1_000_000_000  # of all the data sets that one visitor has
 NEW = "new-"
+RECORD = "whose.json"  # in a visitor's folder of data sets, and in a kept pair's
+FORMAT, MAX_RECORD_BYTES = 1, 10_000
+KEPT_S = 30 * 86400.0  # models, from one server to the next
 GONE_S = 300.0  # a reload, or a laptop's lid, must not cost a data set
 PAIR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
@@ -75,7 +80,7 @@ class Visitors:
 
 @functools.cache
 def shelf() -> Shelf:
-    """The shelf of this server; it goes when the server does."""
+    """The shelf of this server."""
     return Shelf(jobs.here().root / "shelf")
 
 
@@ -87,7 +92,9 @@ def data_shelf() -> DataShelf:
         Other(has=models.has_brought, forget=models.forget_brought),
         Other(has=trainings.has_own_data, forget=trainings.forget_own_data),
     )
-    return DataShelf(trainings.root / "data", others=others)
+    made = DataShelf(trainings.root / "data", others=others)
+    made.expect({*models.kept, *trainings.owners()})
+    return made
 
 
 @dataclass(frozen=True)
@@ -117,12 +124,31 @@ class Pair:
 
 
 class Shelf:
-    """The models that visitors keep, each visitor's in a folder of its own."""
+    """The models that visitors keep, each visitor's in a folder of its own, for some weeks.
+
+    What lies in root from a server before is taken over.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.kept: dict[str, dict[str, Pair]] = {}
         self.lock = threading.RLock()
+        for place in sorted(root.glob("*/*"), key=lambda place: place.stat().st_mtime):
+            self._take_over(place)
+
+    def _take_over(self, place: Path) -> None:
+        """The pair in a folder of an earlier server; one that was not copied to its end, or is old, is removed."""
+        record_file = place / RECORD
+        try:
+            record = read_record(record_file, what="a kept pair", known_format=FORMAT, max_bytes=MAX_RECORD_BYTES)
+            if time.time() - record_file.stat().st_mtime > KEPT_S:
+                raise DamagedFile(f"{place} is old")
+            folders = tuple(place / name for name in record["models"])
+            entries = tuple(map(catalogue.read_both_halves, folders))
+            pair = Pair(place.name, folders, entries, record["uploaded"])
+            self.kept.setdefault(record["visitor"], {})[place.name] = pair
+        except (DamagedFile, KeyError, TypeError):
+            shutil.rmtree(place, ignore_errors=True)
 
     def pairs(self, visitor: str) -> dict[str, Pair]:
         """By name, what a visitor has kept."""
@@ -136,8 +162,10 @@ class Shelf:
         """Copy models to the visitor's shelf as "<name>-ae" and "<name>-vae". Returns their names.
 
         uploaded: they came as files, and go when the visitor does.
-        Raises ValueError for a name that is taken or cannot be one, or a full shelf.
+        Raises ValueError for a name that is taken or cannot be one, a full shelf, or a server that takes no files.
         """
+        if uploaded:
+            demo.check_upload()
         if not PAIR_NAME.fullmatch(name):
             raise ValueError(f"A name is 1 to 40 letters, digits, dots or dashes, such as my-first, got {name[:60]!r}")
         cards = [checkpoints.read_card(folder) for folder in folders]
@@ -152,9 +180,14 @@ class Shelf:
                 raise ValueError(f"At most {MAX_KEPT} models can be kept at a time: remove one first")
             place = self.root / folder_of(visitor) / name
             targets = tuple(place / one for one in names)
-            for folder, target in zip(folders, targets):
-                copy_as(folder, target)
-            entries = tuple(map(catalogue.read_both_halves, targets))
+            try:
+                for folder, target in zip(folders, targets):
+                    copy_as(folder, target)
+                entries = tuple(map(catalogue.read_both_halves, targets))
+                write_own(place, visitor, models=names, uploaded=uploaded)
+            except OSError as error:
+                shutil.rmtree(place, ignore_errors=True)
+                raise ValueError(unwritten(error, then="keep it again")) from error
             self.kept.setdefault(visitor, {})[name] = Pair(name, targets, entries, uploaded)
         return names
 
@@ -229,6 +262,31 @@ class DataShelf:
         self.pages: Counter[str] = Counter()
         self.leaving: dict[str, threading.Timer] = {}
         self.lock = threading.RLock()
+        for folder in root.glob("*"):
+            self._take_over(folder)
+        self.expect(self.kept)
+
+    def _take_over(self, folder: Path) -> None:
+        """The data sets in a visitor's folder of an earlier server; what was only looked at is removed."""
+        for place in folder.glob(f"{NEW}*"):
+            shutil.rmtree(place, ignore_errors=True)
+        try:
+            record = read_record(folder / RECORD, what="a visitor", known_format=FORMAT, max_bytes=MAX_RECORD_BYTES)
+            there = self.kept.setdefault(record["visitor"], {})
+        except (DamagedFile, KeyError, TypeError):
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        for place in sorted(folder.glob(f"{own_data.PREFIX}*"), key=lambda place: place.stat().st_mtime):
+            try:
+                there[place.name] = OwnSet.of(place)
+            except (DamagedFile, OSError):
+                shutil.rmtree(place, ignore_errors=True)
+
+    def expect(self, visitors: Iterable[str]) -> None:
+        """Visitors of an earlier server: what they brought goes, unless a page of theirs comes back in time."""
+        with self.lock:
+            for visitor in visitors:
+                self._mind(visitor)
 
     def sets(self, visitor: str) -> dict[str, Path]:
         """By name, the folders of the visitor's data sets."""
@@ -240,18 +298,26 @@ class DataShelf:
             return tuple(self.kept.get(visitor, {}).values())
 
     def place(self, visitor: str) -> Path:
-        """A new empty folder among the visitor's own, for what is being read. Raises ValueError for nobody."""
+        """A new empty folder among the visitor's own, for what is being read.
+
+        Raises ValueError for nobody, and on a server that takes no files.
+        """
+        demo.check_upload()
         if not visitor:
             raise ValueError(
                 "A data set needs a cookie, so that nobody else sees it: allow cookies and reload the page"
             )
         own = self.root / folder_of(visitor)
-        folder = own / f"{NEW}{secrets.token_urlsafe(12)}"
+        folder = own / f"{NEW}{time.monotonic_ns():020}-{secrets.token_urlsafe(16)}"
         with self.lock:
-            there = sorted(own.glob(f"{NEW}*"), key=lambda place: place.stat().st_mtime)
+            there = sorted(own.glob(f"{NEW}*"))  # by age
             for place in there[: max(0, len(there) - MAX_PLACES + 1)]:
                 shutil.rmtree(place, ignore_errors=True)
-            folder.mkdir(parents=True)
+            try:
+                folder.mkdir(parents=True)
+                write_own(own, visitor)
+            except OSError as error:
+                raise ValueError(unwritten(error, then="keep it again")) from error
             self._mind(visitor)
         return folder
 
@@ -324,8 +390,14 @@ def folder_of(visitor: str) -> str:
     return hashlib.sha256(visitor.encode()).hexdigest()[:32]
 
 
+def write_own(folder: Path, visitor: str, **more: Any) -> None:
+    """Say in a folder whose it is, for the next server: the folder's name does not tell."""
+    write_record(folder / RECORD, {"format": FORMAT, "visitor": visitor, **more}, indent=None)
+
+
 def copy_as(folder: Path, target: Path) -> None:
-    """A copy of a model under its new folder's name."""
-    shutil.copytree(folder, target, ignore=shutil.ignore_patterns("moment-*", "images.safetensors"), dirs_exist_ok=True)
+    """A copy of a model under its new folder's name, whole or not there."""
+    kept = [file for file in folder.iterdir() if not file.name.startswith((".", "moment-", "images.safetensors"))]
+    copy_whole(kept, target)
     card = json.loads((target / checkpoints.CARD).read_bytes())
-    write_whole(target / checkpoints.CARD, (json.dumps({**card, "name": target.name}, indent=1) + "\n").encode())
+    write_record(target / checkpoints.CARD, {**card, "name": target.name})

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from explorer import atlas, checkpoints, data, models, own_data, resume, training
-from explorer.files import DamagedFile, write_whole
+from explorer import atlas, checkpoints, data, logs, models, own_data, resume, training
+from explorer.files import DamagedFile, public, unwritten, write_whole
 from explorer.labs import work as labs
 from explorer.loaded import Model
 from explorer.settings import Settings
 from explorer.sketch import POINTS, sketch
+from explorer.workers import end_with_reader_alone, say
 
 if TYPE_CHECKING:
     from explorer.data import Dataset
@@ -47,7 +48,8 @@ class Worker:
         self.data_folder = Path(order["data_folder"]) if order.get("data_folder") else None
         self.wish: str | None = None
         self.exact = True  # whether the state fits the weights: after a loss that is no number it does not
-        self.count = 0
+        self.count: int = order.get("moments", 0)
+        self.trained: bool = order.get("trained", False)
         self.warned: set[str] = set()
 
     def listen(self) -> None:
@@ -58,9 +60,12 @@ class Worker:
 
     def run(self) -> None:
         self.dataset = self.load_data()
+        self.chosen = self.choose_shown()
+        if self.trained:
+            self.draw(Model.load(self.folder), with_umap=True)
+            return
         self.settings.check(image_shape=self.dataset.image_shape, n=len(self.dataset.x_train))
         x_train, x_test = (torch.from_numpy(x) for x in (self.dataset.x_train, self.dataset.x_test))
-        self.chosen = self.choose_shown()
         self.shown = x_test[self.chosen]
         self.make_model()
         self.say_model()
@@ -78,13 +83,14 @@ class Worker:
         self.keep(x_test)
 
     def load_data(self) -> Dataset:
-        """The set that was ordered. Raises ValueError for one's own that is gone or damaged."""
-        if self.data_folder is None:
-            return (data.load if self.full else data.load_subset)(self.settings.dataset)
+        """The set that was ordered. Raises ValueError for one that is gone or damaged, without the server's paths."""
         try:
-            return own_data.load(self.data_folder)
+            if self.data_folder:
+                return own_data.load(self.data_folder)
+            return (data.load_full if self.full else data.load_subset)(self.settings.dataset)
         except DamagedFile as error:
-            raise ValueError("The data set cannot be read any more: bring it again") from error
+            way_out = "bring it again" if self.data_folder else "get the project's files, or the full set, again"
+            raise ValueError(f"The data set cannot be read any more: {way_out}") from error
 
     def choose_shown(self) -> slice | np.ndarray:
         """Which held-out images are shown. One's own may come class by class: then they are taken evenly from all."""
@@ -209,11 +215,15 @@ class Worker:
             **self.dataset.origin,
             **{**budget, "epochs": self.state.epoch},
         )
-        images, labels, about = self.for_atlas()
         for with_umap in (False, True):
-            made = atlas.build(Model(self.model.eval(), card), images, labels, with_umap=with_umap, about=about)
-            atlas.save(made, self.folder)
-            say("drawn" if with_umap else "trained", test_recon=card.test_recon, test_kl=kl, epochs=card.epochs)
+            self.draw(Model(self.model.eval(), card), with_umap=with_umap)
+
+    def draw(self, model: Model, *, with_umap: bool) -> None:
+        """The model's atlas into the folder, and word of it."""
+        images, labels, about = self.for_atlas()
+        atlas.save(atlas.build(model, images, labels, with_umap=with_umap, about=about), self.folder)
+        card = model.card
+        say("drawn" if with_umap else "trained", test_recon=card.test_recon, test_kl=card.test_kl, epochs=card.epochs)
 
     def for_atlas(self) -> tuple[np.ndarray, np.ndarray, data.About | None]:
         """Images and labels that the atlas shows, and what it has to say of the set where that is one's own."""
@@ -243,11 +253,9 @@ def resource_peak() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def say(kind: str, **values: Any) -> None:
-    print(json.dumps({"kind": kind, **values}), flush=True)
-
-
 def main() -> None:
+    end_with_reader_alone()
+    logs.begin()
     os.nice(NICE)
     training.prepare("mlp", (1,), threads=1)
     warm_up()
@@ -265,10 +273,9 @@ def main() -> None:
             threading.Thread(target=worker.listen, daemon=True).start()
             worker.run()
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        say("failed", text=f"The files cannot be written ({why}): make room on the disk, then start again.")
+        say("failed", text=f"{unwritten(error, then='start again')}.")
     except (ValueError, MemoryError, training.Diverged) as error:
-        say("failed", text=f"{' '.join(str(error).split())}.".replace("..", "."))
+        say("failed", text=f"{' '.join(public(str(error)).split())}.".replace("..", "."))
     sys.stdout.flush()
     os._exit(0)
 

@@ -50,11 +50,12 @@ def serve(
 ) -> Iterator[Server]:
     """Run a command that starts a server; "{port}" in it is replaced. Its whole process group ends with the block.
 
-    port: where it will listen, a free one unless told.
+    port: where an earlier one was, for its pages to find again; None: a free one.
     """
-    port = free_port() if port is None else port
-    settings = {"STREAMLIT_SERVER_HEADLESS": "true", "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false", **environment}
-    with tempfile.TemporaryFile() as log:
+    port = port or free_port()
+    quiet = {"STREAMLIT_SERVER_HEADLESS": "true", "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false"}
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as state:
+        settings = {**quiet, "LATENT_EXPLORER_STATE": state, **environment}
         started = time.time()
         process = subprocess.Popen(
             [part.format(port=port) for part in command],

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from explorer import atlas, frontier, sweep
+from explorer import atlas, cells, data, frontier, sweep
 from explorer.catalogue import DIAL
 from explorer.checkpoints import CARD, PRETRAINED
 from explorer.files import write_whole
@@ -29,10 +29,10 @@ BASE = Settings(dataset="mnist", hidden=(256, 128), epochs=10, batch_size=128)
 SAMPLES, SHOWN = 2000, 2000
 
 
-def make_dial(cells: Sequence[sweep.Cell], work: Path) -> None:
+def make_dial(grid: Sequence[cells.Cell], work: Path) -> None:
     """An atlas and a card for each model of the first seed."""
     images, labels = atlas.held_out(BASE.dataset)
-    for cell in tqdm([cell for cell in cells if cell.settings.seed == BASE.seed], unit="atlas"):
+    for cell in tqdm([cell for cell in grid if cell.settings.seed == BASE.seed], unit="atlas"):
         folder = PRETRAINED / DIAL / cell.name
         model = Model.load(work / cell.name)
         order = np.arange(cell.settings.latent_dim)  # the sweep has numbered them by activity
@@ -46,11 +46,15 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help="folder with the full sets; default: the user's cache folder")
     parser.add_argument("--work", type=Path, required=True, help="folder for the cells")
     options = parser.parse_args()
-    cells = sweep.grid(BASE, betas=BETAS, latent_dims=(2, 16), seeds=3)
-    records = sweep.run(cells, options.work, root=options.root, samples=SAMPLES, at_once=sweep.cores())
-    found = frontier.collect(tqdm(records, total=len(cells), unit="cell"))
+    grid, dataset = (
+        cells.grid(BASE, betas=BETAS, latent_dims=(2, 16), seeds=3),
+        data.load(BASE.dataset, root=options.root),
+    )
+    with sweep.Processes(dataset, samples=SAMPLES) as backend:
+        records = sweep.run(sweep.make_plan(grid, dataset, samples=SAMPLES), options.work, backend)
+        found = frontier.collect(tqdm(records, total=len(grid), unit="cell"))
     frontier.save(PRETRAINED / "frontier" / f"{BASE.dataset}.json", found)
-    make_dial(cells, options.work)
+    make_dial(grid, options.work)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from explorer import atlas, checkpoints, data, models, sweep, training
+from explorer import atlas, cells, checkpoints, data, models, sweep, training
 from explorer.catalogue import LESSONS
 from explorer.checkpoints import PRETRAINED
-from explorer.files import sha256, write_whole
+from explorer.files import sha256, write_record, write_whole
 from explorer.settings import Settings
 
 SIZES = (1, 2, 8, 32)
@@ -32,7 +31,7 @@ def make_sizes(folder: Path, root: Path | None) -> None:
     """An AE for each number of latent dimensions."""
     for latent_dim in tqdm(SIZES, unit="model"):
         settings = Settings(**{**vars(BASE), "latent_dim": latent_dim})
-        sweep.train(sweep.Cell("ae", settings), folder / f"mnist-ae-{latent_dim}", root)
+        sweep.train(cells.Cell("ae", settings), folder / f"mnist-ae-{latent_dim}", root)
 
 
 def make_twelve(folder: Path) -> None:
@@ -97,7 +96,7 @@ def make_pixels(folder: Path) -> None:
     }
     content = atlas.pack(arrays)
     write_whole(folder / "pixels.safetensors", content)
-    write_whole(folder / "pixels.json", (json.dumps({"format": 1, "sha256": sha256(content)}) + "\n").encode())
+    write_record(folder / "pixels.json", {"format": 1, "sha256": sha256(content)})
 
 
 def best_pixels(covariance: np.ndarray) -> list[int]:

@@ -30,7 +30,7 @@ def make(root: Path, dataset_name: str, model_name: str, latent_dim: int) -> str
     """Train one model and write its folder; a line of its figures."""
     import numpy as np
 
-    from explorer import atlas, checkpoints, sweep
+    from explorer import atlas, cells, checkpoints, sweep
     from explorer.loaded import Model
 
     sweep.one_thread()  # two models at a time, one core each
@@ -41,7 +41,7 @@ def make(root: Path, dataset_name: str, model_name: str, latent_dim: int) -> str
     def tell(stats: EpochStats) -> None:
         print(f"{name} {stats.epoch}/{EPOCHS} recon {stats.test_recon:.2f} kl {stats.test_kl:.2f}", file=sys.stderr)
 
-    card = sweep.train(sweep.Cell(model_name, settings), folder, root, tell=tell)
+    card = sweep.train(cells.Cell(model_name, settings), folder, root, tell=tell)
     dataset, shown = sweep.dataset_of(dataset_name, root), slice(0, HELD_OUT[dataset_name])
     made = atlas.build(
         Model.load(folder),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ SHOWN = 120
 torch.set_num_threads(1)  # the models here are too small to share
 settings.register_profile("explorer", deadline=None, max_examples=30)
 settings.load_profile("explorer")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the tests leave is not for a server that is started on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LATENT_EXPLORER_STATE", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.fixture(scope="session")

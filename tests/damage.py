@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer import checkpoints
-from explorer.files import sha256
+from explorer.files import SEAL, sha256
 
 
 def truncate(path: Path) -> None:
@@ -27,9 +27,16 @@ def inflate(path: Path) -> None:
         file.truncate(1 << 40)
 
 
+def unsealed(content: bytes) -> dict[str, Any]:
+    """A JSON record without its seal, as one has it who means to change what it says."""
+    record = json.loads(content)
+    record.pop(SEAL, None)
+    return dict(record)
+
+
 def change_json(path: Path, **changes: Any) -> None:
     """Set keys of the JSON record in path."""
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    path.write_text(json.dumps({**unsealed(path.read_bytes()), **changes}))
 
 
 def replace_weights(folder: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
@@ -17,3 +18,8 @@ def open_page(name: str, **query: str) -> AppTest:
     page.run()
     assert not page.exception
     return page
+
+
+def seen(markdown: str) -> str:
+    """What a person reads of Markdown in which nothing is marked up: without backslashes and joiners."""
+    return re.sub(r"\\(.)", r"\1", markdown).replace("\N{WORD JOINER}", "")

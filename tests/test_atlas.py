@@ -17,6 +17,7 @@ import explorer
 from explorer import atlas, checkpoints, data, models
 from explorer.files import DamagedFile, sha256
 from explorer.loaded import Model
+from tests.damage import unsealed
 
 BOTH = pytest.mark.parametrize("model", ["ae", "vae"])
 
@@ -266,7 +267,7 @@ def without(key: str) -> Callable[[dict], None]:
 )
 def test_a_manifest_that_lacks_what_a_reader_needs_is_refused(library: Path, change: Callable[[dict], None]) -> None:
     path = library / "digits-vae-3" / atlas.MANIFEST
-    manifest = json.loads(path.read_text())
+    manifest = unsealed(path.read_bytes())
     change(manifest)
     path.write_text(json.dumps(manifest))
     with pytest.raises(

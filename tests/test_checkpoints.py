@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
-from explorer import checkpoints, models
+from explorer import checkpoints, files, models
 from explorer.checkpoints import CARD, WEIGHTS
 from explorer.files import DamagedFile
+from tests.damage import unsealed
 
 SMALL: dict[str, Any] = {"image_shape": (1, 4, 4), "latent_dim": 2, "arch": "mlp", "hidden": (5,)}
 ABOUT: dict[str, Any] = {
@@ -92,15 +93,15 @@ def test_a_save_that_breaks_off_leaves_a_whole_model_or_none(
     if occupied:
         save(tmp_path, seed=1)
     written: list[Path] = []
-    write = checkpoints.write_whole
+    write = files.make_whole
 
-    def filling_up(path: Path, content: bytes) -> None:
+    def filling_up(path: Path, *about: Any, **options: Any) -> None:
         if len(written) == failing:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         written.append(path)
-        write(path, content)
+        write(path, *about, **options)
 
-    monkeypatch.setattr(checkpoints, "write_whole", filling_up)
+    monkeypatch.setattr(files, "make_whole", filling_up)
     if failing == 2:
         model = save(tmp_path, seed=2)
         assert torch.equal(checkpoints.load(tmp_path)[0].decoder[0].bias, model.decoder[0].bias)
@@ -259,7 +260,7 @@ def test_a_card_with_a_wrong_value_is_refused_by_name(vae_folder: Path, changes:
 
 @pytest.mark.parametrize("missing", ["model", "hidden", "sha256", "test_kl"])
 def test_a_card_that_lacks_a_value_is_refused_by_name(vae_folder: Path, missing: str) -> None:
-    record = json.loads((vae_folder / CARD).read_text())
+    record = unsealed((vae_folder / CARD).read_bytes())
     del record[missing]
     (vae_folder / CARD).write_text(json.dumps(record))
     with pytest.raises(DamagedFile, match=missing):

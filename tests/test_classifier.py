@@ -20,6 +20,7 @@ from explorer import classifier, data
 from explorer.checkpoints import CARD, WEIGHTS
 from explorer.classifier import Classifier, Network
 from explorer.files import DamagedFile, sha256
+from tests.damage import unsealed
 
 NAMES = ("mnist", "fashion-mnist", "digits")
 PUBLISHED = ("mnist", "fashion-mnist")
@@ -465,7 +466,7 @@ def test_a_card_with_a_wrong_value_is_refused_by_name(folder: Path, changes: dic
 
 @pytest.mark.parametrize("missing", ["classes", "accept", "test", "held_out", "sha256"])
 def test_a_card_that_lacks_a_value_is_refused_by_name(folder: Path, missing: str) -> None:
-    record = json.loads((folder / CARD).read_text())
+    record = unsealed((folder / CARD).read_bytes())
     del record[missing]
     (folder / CARD).write_text(json.dumps(record))
     with pytest.raises(DamagedFile, match=missing):

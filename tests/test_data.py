@@ -8,6 +8,7 @@ import pickle
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,7 +140,7 @@ def test_a_damaged_file_of_a_full_set_is_named_with_the_way_out(
     idx_files: dict[str, bytes], tmp_path: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
     damage(lay_out(tmp_path, idx_files) / name)
-    with pytest.raises(DamagedFile, match=rf"{name} .*run: python -m explorer data get mnist --root {tmp_path}"):
+    with pytest.raises(DamagedFile, match=rf"{name} .*again with: python -m explorer data get mnist --root {tmp_path}"):
         data.load("mnist", root=tmp_path)
 
 
@@ -182,6 +183,7 @@ class Mirror(http.server.ThreadingHTTPServer):
     def __init__(self, files: dict[str, bytes], cut: frozenset[str]) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.files, self.cut = files, cut
+        self.asked: list[str] = []
 
     @property
     def url(self) -> str:
@@ -193,6 +195,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         name = self.path.strip("/")
+        self.server.asked.append(name)
         content = self.server.files[name]
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
@@ -240,8 +243,11 @@ def test_a_download_that_is_cut_says_so_and_can_be_repeated(mirror: Callable[...
     server = mirror(cut=CUT)
     with pytest.raises(ConnectionError, match=r"MNIST could not be downloaded to .*t10k-images-idx3-ubyte\.gz"):
         data.download("mnist", root=tmp_path)
-    server.cut = frozenset()
+    assert not (tmp_path / "MNIST").exists(), "nothing is used before all of it is there"
+    server.cut, server.asked = frozenset(), []
     assert data.download("mnist", root=tmp_path).x_test.shape == (5, 1, 28, 28)
+    assert "train-images-idx3-ubyte.gz" not in server.asked, "what came whole is not fetched again"
+    assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
 
 
 def test_a_second_mirror_helps_where_the_first_is_cut(mirror: Callable[..., Mirror], tmp_path: Path) -> None:
@@ -265,18 +271,52 @@ def test_a_set_that_is_there_is_not_downloaded_again(
     assert data.download("mnist", root=tmp_path).source == "the full set"
 
 
-def test_a_damaged_file_is_not_taken_for_downloaded(
+def test_a_damaged_file_is_not_taken_for_downloaded_but_fetched_again(
     mirror: Callable[..., Mirror], idx_files: dict[str, bytes], tmp_path: Path
 ) -> None:
     mirror()
     damaged = lay_out(tmp_path, idx_files) / "train-images-idx3-ubyte"
     damaged.write_bytes(b"")
-    with pytest.raises(DamagedFile, match="remove it if it is there, then run"):
-        data.download("mnist", root=tmp_path)
-    damaged.unlink()
     assert len(data.download("mnist", root=tmp_path).x_train) == 12
+    assert damaged.read_bytes() == idx_files[damaged.name]
 
 
 def test_digits_cannot_be_downloaded(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Unknown data set: 'digits'\. Must be one of: mnist, fashion-mnist$"):
         data.download("digits", root=tmp_path)
+
+
+def test_two_downloads_at_once_fetch_each_archive_once(mirror: Callable[..., Mirror], tmp_path: Path) -> None:
+    server = mirror()
+    data.download("mnist", root=tmp_path / "alone")
+    alone, server.asked = sorted(server.asked), []
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(data.download, "mnist", root=tmp_path / "both") for _ in range(2)]
+    assert [len(one.result().x_train) for one in both] == [12, 12]
+    assert sorted(server.asked) == alone
+    assert [path.name for path in (tmp_path / "both").iterdir()] == ["MNIST"]
+
+
+def test_a_mirror_with_other_images_is_refused(
+    mirror: Callable[..., Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = mirror()
+    other = {
+        name: gzip.compress(gzip.decompress(content)[:-1] + b"x", mtime=0) for name, content in server.files.items()
+    }
+    server.files = other
+    MNIST = data.import_torchvision_datasets().MNIST
+    monkeypatch.setattr(
+        MNIST, "resources", [(name, hashlib.md5(content).hexdigest()) for name, content in other.items()]
+    )
+    with pytest.raises(ConnectionError, match=r"could not be downloaded .* is damaged"):
+        data.download("mnist", root=tmp_path)
+    assert not (tmp_path / "MNIST").exists()
+
+
+def test_a_part_of_a_set_that_a_killed_download_unpacked_is_not_taken_for_all_of_it(
+    mirror: Callable[..., Mirror], idx_files: dict[str, bytes], tmp_path: Path
+) -> None:
+    mirror()
+    truncate(lay_out(tmp_path / ".mnist.part", idx_files) / "train-images-idx3-ubyte")
+    assert len(data.download("mnist", root=tmp_path).x_train) == 12

@@ -13,6 +13,7 @@ from explorer import catalogue, figures, frontier
 from explorer.checkpoints import PRETRAINED
 from explorer.files import DamagedFile
 from explorer.frontier import Frontier
+from tests.damage import unsealed
 
 SHIPPED = PRETRAINED / "frontier" / "mnist.json"
 
@@ -74,7 +75,7 @@ def test_a_frontier_comes_back_from_its_file(found: Frontier, tmp_path: Path) ->
 )
 def test_a_file_that_is_no_frontier_is_not_believed(found: Frontier, tmp_path: Path, damage: dict[str, Any]) -> None:
     frontier.save(tmp_path / "f.json", found)
-    record = json.loads((tmp_path / "f.json").read_bytes())
+    record = unsealed((tmp_path / "f.json").read_bytes())
     (tmp_path / "f.json").write_text(json.dumps({**record, **damage}))
     with pytest.raises(DamagedFile):
         frontier.load(tmp_path / "f.json")
@@ -83,7 +84,7 @@ def test_a_file_that_is_no_frontier_is_not_believed(found: Frontier, tmp_path: P
 @pytest.mark.parametrize("change", [{"beta": "x"}, {"recon": None}, {"model": "gan"}, {"figures": {"a/": "b"}}])
 def test_a_point_that_is_none_is_not_believed(found: Frontier, tmp_path: Path, change: dict[str, Any]) -> None:
     frontier.save(tmp_path / "f.json", found)
-    record = json.loads((tmp_path / "f.json").read_bytes())
+    record = unsealed((tmp_path / "f.json").read_bytes())
     record["points"][0].update(change)
     (tmp_path / "f.json").write_text(json.dumps(record))
     with pytest.raises(DamagedFile):

@@ -379,7 +379,7 @@ def act(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Jobs]]:
     made: list[Jobs] = []
     command = [sys.executable, "-S", "-c", ACTOR]
     pipe = subprocess.PIPE
-    monkeypatch.setattr(jobs, "start_process", lambda: subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
+    monkeypatch.setattr(jobs, "start_process", lambda _: subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
 
     def make(**limits: Any) -> Jobs:
         made.append(Jobs(Limits(**{"at_once": 1, **limits})))

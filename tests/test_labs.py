@@ -296,8 +296,7 @@ def ask(jobs: Jobs, path: str, *, visitor: str = ANNA, method: str = "GET", **mo
 
 def order(jobs: Jobs, lab: str, chosen: object, **more: Any) -> Answer:
     query = f"settings={json.dumps(chosen)}"
-    sent = {"x_latent_explorer": "1", **more}
-    return ask(jobs, f"/labs/{lab}/run", method="POST", query=query, **sent)
+    return ask(jobs, f"/labs/{lab}/run", method="POST", query=query, **more)
 
 
 def test_a_run_is_ordered_and_its_files_are_for_its_owner_alone(jobs: Jobs) -> None:
@@ -321,7 +320,6 @@ def test_a_document_comes_with_its_order(jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("lab", "chosen", "more", "status", "told"),
     [
-        ("basic", {}, {"x_latent_explorer_": "1", "x_latent_explorer": None}, 403, "asked by the page itself"),
         ("basic", {}, {"visitor": "short"}, 403, "This needs a cookie"),
         ("basic", [], {}, 400, "The settings must be a JSON object."),
         ("tea", {}, {}, 400, "Unknown lab: 'tea'."),
@@ -334,11 +332,7 @@ def test_a_document_comes_with_its_order(jobs: Jobs) -> None:
 def test_an_order_that_cannot_be_taken_says_why(
     jobs: Jobs, lab: str, chosen: object, more: dict[str, Any], status: int, told: str
 ) -> None:
-    headers = {key: value for key, value in more.items() if value is not None}
-    if "x_latent_explorer_" in headers:
-        answer = ask(jobs, f"/labs/{lab}/run", method="POST")
-    else:
-        answer = order(jobs, lab, chosen, **headers)
+    answer = order(jobs, lab, chosen, **more)
     assert answer.status == status
     assert told in json.loads(answer.body)["problem"]
     assert jobs.of(ANNA) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from explorer import catalogue, figures, frontier, measurings, scoreboard, visitors
+from explorer import catalogue, cells, figures, frontier, measurings, scoreboard, visitors
 from explorer.files import DamagedFile
 from explorer.measurings import Measurings
-from tests import pages
+from tests import pages, sweep_folder
 
 
 @pytest.fixture
@@ -85,7 +84,7 @@ def test_what_was_not_measured_is_offered(many: Measurings, library: Path, monke
     models = catalogue.read(library)
     monkeypatch.setattr(catalogue, "shipped", lambda: models)
     page = open_page()
-    assert "Not measured yet: digits-ae-3 and digits-vae-3" in page.info[0].value
+    assert "Not measured yet: digits-ae-3 and digits-vae-3" in pages.seen(page.info[0].value)
     (button,) = page.button
     button.click().run()
     assert many.asked == [(library / f"digits-{kind}-3", None) for kind in ("ae", "vae")]  # type: ignore[attr-defined]
@@ -146,10 +145,9 @@ def test_a_chart_of_ones_own_models_is_kept_nowhere(
     many: Measurings, drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = catalogue.shipped().root
-    own = tuple(Path(shutil.copytree(root / f"mnist-{kind}-2", tmp_path / f"my-{kind}")) for kind in ("ae", "vae"))
-    for folder in own:
-        card = json.loads((folder / "card.json").read_text())
-        (folder / "card.json").write_text(json.dumps({**card, "name": folder.name}))
+    own = (tmp_path / "my-ae", tmp_path / "my-vae")
+    for kind, folder in zip(("ae", "vae"), own):
+        visitors.copy_as(root / f"mnist-{kind}-2", folder)
     pair = visitors.Pair("my", own, tuple(map(catalogue.read_both_halves, own)))
     monkeypatch.setattr(visitors.Shelf, "pairs", lambda self, visitor: {"my": pair})
     for _ in range(2):
@@ -175,7 +173,55 @@ def test_a_frontier_that_is_damaged_is_told_and_the_figures_stay(
     page = open_page()
     assert len(tables(page)) == 4
     (told,) = page.warning
-    assert told.value == (
+    assert pages.seen(told.value) == (
         "What beta trades cannot be shown. "
         "pretrained/frontier/mnist.json is not a frontier: it holds points that are none."
     )
+
+
+@pytest.fixture
+def sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a sweep whose name is no markup: one cell of each model is done, one runs, one failed."""
+    monkeypatch.setenv("LATENT_EXPLORER_SWEEPS", str(tmp_path))
+    out = tmp_path / "<b>one **x**"
+    cells.join(out, sweep_folder.PLAN)
+    for cell in sweep_folder.GRID[:2]:
+        sweep_folder.finish(out, cell, seconds=90)
+    cells.note(out, sweep_folder.GRID[3], problem="it diverged")
+    return out
+
+
+def test_a_running_sweep_is_shown_with_its_cells_and_its_frontier_as_it_fills(many: Measurings, sweeps: Path) -> None:
+    claim = cells.claim(sweeps, sweep_folder.GRID[2])
+    assert claim
+    cells.note(sweeps, sweep_folder.GRID[2], where="<i>there", epoch=1, stats={"test_recon": 31.456})
+    with claim:
+        page = open_page()
+    assert page.header[-1].value == "Sweeps on this server"
+    (told,) = (text.value for text in page.text)
+    assert told == "<b>one **x**: 2 of 6 cells done, about 4 min left"
+    running, failed = tables(page)[-1].to_dict("records")
+    assert (running["Cell"], running["Epoch"], running["Machine"]) == ("digits-vae-2-beta4-seed0", "1 of 4", "<i>there")
+    assert running["Reconstruction"] == "31.46"
+    assert failed["Cell"] == "digits-ae-3-seed0"
+    assert upward(page) == ["distortion: recon, nats an image", "Fréchet distance, N(0, I)"]
+    points = json.loads(list(page.get("plotly_chart"))[-2].proto.spec)["data"][0]
+    assert points["name"] == "VAE, 2 dimensions"
+
+
+def test_a_sweep_that_was_broken_off_says_how_to_go_on(many: Measurings, sweeps: Path) -> None:
+    (told,) = (text.value for text in open_page().text)
+    assert told.endswith("2 of 6 cells done; nothing runs now: start the same command again to go on")
+
+
+def test_a_damaged_sweep_is_told_and_no_sweep_is_no_word(
+    many: Measurings, sweeps: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (sweeps / cells.PLAN).write_text("{")
+    page = open_page()
+    assert page.warning[-1].value == "This sweep cannot be shown."
+    assert "<b>one **x**/sweep.json is not the plan of a sweep" in page.text[-1].value
+    monkeypatch.delenv("LATENT_EXPLORER_SWEEPS")
+    page = open_page()
+    assert page.header[-1].value == "What beta trades"
+    assert not page.warning

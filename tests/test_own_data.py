@@ -12,6 +12,7 @@ from damage import flip_a_bit, truncate
 from explorer import own_data
 from explorer.data import Dataset, Feature
 from explorer.files import DamagedFile
+from tests.damage import unsealed
 
 
 def a_table(seed: int = 0) -> Dataset:
@@ -58,6 +59,6 @@ def test_a_damaged_file_is_named(tmp_path: Path, spoil: Callable[[Path], None]) 
 def test_a_record_that_lies_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
     own_data.save(tmp_path, a_table())
     path = tmp_path / own_data.RECORD
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    path.write_text(json.dumps({**unsealed(path.read_bytes()), **change}))
     with pytest.raises(DamagedFile):
         own_data.load(tmp_path)

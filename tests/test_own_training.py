@@ -28,6 +28,7 @@ from explorer import (
 from explorer.data import Dataset, Feature
 from explorer.files import DamagedFile
 from explorer.settings import Settings
+from tests.damage import unsealed
 
 FLOWERS = ("setosa", "ورد 🌸")
 COLUMNS = (Feature("length (cm)", 4.3, 7.9), Feature("width <b>", -1.0, 1.0), Feature("عرض", 0.0, 0.0))
@@ -165,7 +166,7 @@ def test_its_models_fit_into_one_file_that_says_what_the_columns_are(flowers: Pa
 
 def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     path = folder / atlas.MANIFEST
-    manifest = json.loads(path.read_bytes())
+    manifest = unsealed(path.read_bytes())
     change(manifest)
     path.write_text(json.dumps(manifest))
     return folder

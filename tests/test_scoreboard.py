@@ -14,6 +14,7 @@ import pytest
 from explorer import figures, scoreboard
 from explorer.files import DamagedFile
 from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, MEASURES, Examples, Figure, Scoreboard
+from tests.damage import unsealed
 
 ABOUT = {"model": "m", "samples": 100, "seed": 0, "weights_sha256": "0" * 64}
 
@@ -122,7 +123,7 @@ def test_a_file_that_is_no_scoreboard_is_not_believed(
     tmp_path: Path, whole: Scoreboard, damage: dict[str, Any]
 ) -> None:
     scoreboard.save(tmp_path, whole)
-    record = json.loads((tmp_path / scoreboard.FIGURES).read_bytes())
+    record = unsealed((tmp_path / scoreboard.FIGURES).read_bytes())
     (tmp_path / scoreboard.FIGURES).write_text(json.dumps({**record, **damage}))
     with pytest.raises(DamagedFile, match=r"measures\.json"):
         scoreboard.load(tmp_path)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import re
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+import explorer
 from explorer import atlas, catalogue, checkpoints, files, modules, server
 from explorer.files import sha256
+from explorer.jobs import Jobs, Limits
 from tests.asgi import get
 
 NOTHING = catalogue.read(Path("there-is-no-such-folder"))
@@ -88,14 +93,62 @@ def test_all_routes_move_under_the_base_path(shipped: Path, base_path: str) -> N
     app = app_for(shipped, base_path)
     digest = parts_of(shipped / "digits-ae-3")["images"]["sha256"]
     for path in ("/health", f"/atlas/{digest}"):
-        assert get(app, f"/sub{path}").status == 200
+        assert get(app, f"/sub{path}").status != 404
         assert get(app, path).status == 404
 
 
-def test_health_tells_how_many_files_can_be_asked_for(shipped: Path) -> None:
+@pytest.fixture
+def course(monkeypatch: pytest.MonkeyPatch) -> server.Course:
+    """The course of a server that is just starting."""
+    made = server.Course()
+    monkeypatch.setattr(server, "course", lambda: made)
+    return made
+
+
+def test_health_tells_what_a_load_balancer_asks(shipped: Path, course: server.Course) -> None:
     hashes = {part["sha256"] for model in ("ae", "vae") for part in parts_of(shipped / f"digits-{model}-3").values()}
+    course.status = "ready"
     answer = get(app_for(shipped), "/health")
-    assert json.loads(answer.body) == {"status": "ok", "atlas_files": len(hashes) + 2}, "both weights are among them"
+    assert answer.status == 200
+    assert answer.headers["cache-control"] == "no-store"
+    assert json.loads(answer.body) == {
+        "status": "ready",
+        "version": explorer.__version__,
+        "atlas_files": len(hashes) + 2,  # both weights are among them
+        "trainings": {"running": 0, "waiting": 0},
+        "backend": "processes",
+    }
+
+
+def test_a_server_is_ready_while_it_runs_and_not_before_and_after(
+    shipped: Path, course: server.Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Jobs(Limits(at_once=0))
+    monkeypatch.setattr(server.jobs, "here", lambda: work)
+    app, seen = app_for(shipped), []
+
+    def ask() -> None:
+        with ThreadPoolExecutor(1) as elsewhere:
+            answer = elsewhere.submit(get, app, "/health").result()
+        seen.append((answer.status, json.loads(answer.body)["status"]))
+
+    async def live() -> None:
+        ask()
+        async with server.lifespan(None):
+            ask()
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0)
+            ask()
+
+    heard: list[int] = []
+    usual = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        asyncio.run(live())
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+    assert seen == [(503, "starting"), (200, "ready"), (503, "closing")]
+    assert heard == [signal.SIGTERM], "what the server does about it, it does too"
+    assert work.ending.is_set()
 
 
 def test_the_weights_of_a_model_are_served_as_they_lie_on_the_disk(shipped: Path) -> None:
@@ -107,7 +160,7 @@ def test_the_weights_of_a_model_are_served_as_they_lie_on_the_disk(shipped: Path
 
 
 def test_a_server_without_a_sound_model_still_answers(tmp_path: Path) -> None:
-    assert json.loads(get(app_for(tmp_path), "/health").body) == {"status": "ok", "atlas_files": 0}
+    assert json.loads(get(app_for(tmp_path), "/health").body)["atlas_files"] == 0
 
 
 @pytest.mark.parametrize("path", ["/health", "/atlas/nothing", "/elsewhere"])
@@ -176,7 +229,7 @@ def test_the_headers_of_a_page_fit_a_proxy(shipped: Path) -> None:
         ],
     )
     headers = get(app, "/", accept="text/html").headers
-    assert sum(len(name) + len(value) + 4 for name, value in headers.items()) < 1000, "nginx takes 4 KB in all"
+    assert sum(len(name) + len(value) + 4 for name, value in headers.items()) < 2000, "nginx takes 4 KB in all"
 
 
 def test_a_module_may_be_kept_for_ever_since_its_address_holds_the_hash_of_all(shipped: Path) -> None:
@@ -259,6 +312,23 @@ def test_a_path_written_in_a_thousand_ways_is_not_kept_as_often(monkeypatch: pyt
         answer = get(app, f"/static/a{number}.js", accept_encoding="gzip")
         assert gzip.decompress(answer.body) == b"let a = 1;" * 1000
     assert len(app.packed) == 3
+
+
+def test_a_browser_that_hangs_up_leaves_no_empty_script_for_the_others() -> None:
+    counting = Counting()
+
+    async def hung_up_on(scope: Any, receive: Any, send: Any) -> None:
+        """At first as Streamlit's app is to one who has gone: the head of the answer, and nothing in it."""
+        if not counting.asked:
+            counting.asked += 1
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10000")]})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await counting.app(scope, receive, send)
+
+    app = server.PackedFrontend(hung_up_on, base_path="")
+    assert get(app, "/static/a.js", accept_encoding="gzip").body == b""
+    assert gzip.decompress(get(app, "/static/a.js", accept_encoding="gzip").body) == b"let a = 1;" * 1000
 
 
 def test_a_missing_script_stays_missing() -> None:

@@ -17,6 +17,7 @@ from safetensors.numpy import load as tensors_of
 
 import explorer
 from explorer import atlas, checkpoints, modules
+from tests.damage import change_json
 
 NAMES = ("mnist-ae-2", "mnist-vae-2")
 Z = [[0.5, -1.25], [1.0, -0.75]]
@@ -81,8 +82,7 @@ def test_two_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
     shutil.copytree(checkpoints.PRETRAINED / NAMES[1], folder)
     for images in checkpoints.PRETRAINED.glob("images-*"):
         shutil.copy(images, folder)
-    card = folder / checkpoints.CARD
-    card.write_text(card.read_text().replace(f'"{NAMES[1]}"', f'"{NAMES[0]}"'))
+    change_json(folder / checkpoints.CARD, name=NAMES[0])
     widget = picked(explorer.show(right=folder), Z, [NAMES[0], f"{NAMES[0]} (right)"])
     expected = explorer.load(NAMES[1]).decode(np.array([Z[1]], dtype=np.float32))[0]
     assert np.array_equal(widget.image.right, expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 import explorer
-from explorer import checkpoints, cli, scoreboard, sweep
+from explorer import cells, checkpoints, cli, data, scoreboard, sweep
 from explorer.settings import Settings
+from tests import sweep_folder
 
 SMALL = ["--dataset", "digits", "--hidden", "16", "--epochs", "2", "--batch-size", "64", "--samples", "60"]
 
@@ -32,8 +34,8 @@ def plain_main() -> Iterator[None]:
 
 
 def test_a_grid_has_an_ae_beside_every_curve_and_whole_curves_first() -> None:
-    cells = sweep.grid(Settings(), betas=[0, 1, 1], latent_dims=[2, 16], seeds=2)
-    assert [cell.name for cell in cells[:6]] == [
+    grid = cells.grid(Settings(), betas=[0, 1, 1], latent_dims=[2, 16], seeds=2)
+    assert [cell.name for cell in grid[:6]] == [
         "mnist-ae-2-seed0",
         "mnist-vae-2-beta0-seed0",
         "mnist-vae-2-beta1-seed0",
@@ -41,20 +43,34 @@ def test_a_grid_has_an_ae_beside_every_curve_and_whole_curves_first() -> None:
         "mnist-vae-16-beta0-seed0",
         "mnist-vae-16-beta1-seed0",
     ]
-    assert len({cell.name for cell in cells}) == len(cells) == 12
+    assert len({cell.name for cell in grid}) == len(grid) == 12
 
 
 @pytest.mark.parametrize("empty", [{"betas": []}, {"latent_dims": []}, {"seeds": 0}])
 def test_a_grid_of_nothing_is_told(empty: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="A sweep needs at least one beta"):
-        sweep.grid(Settings(), **{"betas": [1.0], "latent_dims": [2], "seeds": 1, **empty})
+        cells.grid(Settings(), **{"betas": [1.0], "latent_dims": [2], "seeds": 1, **empty})
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with three cells."""
-    out = tmp_path_factory.mktemp("swept")
-    cli.main(["sweep", *SMALL, "--betas", "0,4", "--latent-dims", "3", "--seeds", "1", "--out", str(out)])
+    """A folder with three cells; the process of the first one was killed on the way."""
+    out, digits, killed = tmp_path_factory.mktemp("swept"), data.load("digits"), []
+    base = Settings(dataset="digits", hidden=(16,), epochs=2, batch_size=64)
+    plan = sweep.make_plan(cells.grid(base, betas=[0.0, 4.0], latent_dims=[3], seeds=1), digits, samples=60)
+
+    def harm(news: sweep.News) -> None:
+        if not killed:
+            ((_, process),) = (one for one in backend.busy.values() if one[0] == news.cell)
+            process.kill()
+        if isinstance(news, sweep.Failed) or not killed:
+            killed.append(news)
+
+    with sweep.Processes(digits, samples=60, at_once=2) as backend:
+        records = list(sweep.run(plan, out, backend, tell=harm))
+    first, lost = killed
+    assert lost == sweep.Failed(first.cell, "its process was ended from outside (-9)", again=True)
+    assert len(records) == 3
     return out
 
 
@@ -75,7 +91,7 @@ def test_a_cell_is_a_model_like_any_other(swept: Path) -> None:
     folder = swept / "digits-vae-3-beta4-seed0"
     model = explorer.load(folder)
     assert model.card.beta == 4
-    assert model.card.test_recon_sampled == json.loads((folder / sweep.CELL).read_bytes())["recon"]
+    assert model.card.test_recon_sampled == json.loads((folder / cells.CELL).read_bytes())["recon"]
     assert scoreboard.load(folder).about["weights_sha256"] == model.card.sha256
 
 
@@ -85,7 +101,7 @@ def test_cells_that_are_done_are_not_done_again_and_others_are(swept: Path, caps
 
     before, lines = weights(), run(capsys, swept)
     assert weights() == before
-    (swept / "digits-vae-3-beta0-seed0" / sweep.CELL).unlink()
+    (swept / "digits-vae-3-beta0-seed0" / cells.CELL).unlink()
     again = run(capsys, swept)
     assert [name for name in before if weights()[name] != before[name]] == ["digits-vae-3-beta0-seed0"]
     figures = {line["cell"]["beta"]: line["recon"] for line in lines if line["cell"]["model"] == "vae"}
@@ -103,6 +119,7 @@ def test_cells_that_are_done_are_not_done_again_and_others_are(swept: Path, caps
         (["--seeds", "0"], "A sweep needs at least one beta"),
         (["--epochs", "0"], "epochs must be at least 1"),
         (["--backend", "cloud"], "invalid choice"),
+        (["--address", "auto"], "--address is a cluster's: give it with --backend ray"),
     ],
 )
 def test_a_sweep_that_cannot_be_is_told_in_one_line(
@@ -115,3 +132,25 @@ def test_a_sweep_that_cannot_be_is_told_in_one_line(
     assert message in told
     assert told.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_backend_prints_is_no_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Chatty(sweep_folder.Scripted):
+        def news(self, timeout: float) -> list[sweep.News]:
+            print("(raylet) a node was lost")
+            return super().news(timeout)
+
+    monkeypatch.setattr(sweep, "Processes", lambda dataset, samples: contextlib.nullcontext(Chatty()))
+    assert len(run(capsys, tmp_path)) == 3
+
+
+def test_without_ray_its_backend_says_how_to_get_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sweep", *SMALL, "--backend", "ray", "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert "Ray is not installed: pip install -e '.[cluster]'" in capsys.readouterr().err

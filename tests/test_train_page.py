@@ -119,7 +119,9 @@ def test_too_many_trainings_are_refused_in_words(crew: Jobs) -> None:
     page = open_page()
     for _ in range(3):
         press(page, "Start")
-    assert [warning.value for warning in page.warning] == ["You have 2 trainings already: stop one of them first."]
+    assert [pages.seen(warning.value) for warning in page.warning] == [
+        "You have 2 trainings already: stop one of them first."
+    ]
     assert len(ordered(crew)) == 2
 
 
@@ -198,11 +200,13 @@ def test_a_file_from_elsewhere_is_loaded_and_one_that_is_none_is_told(
     page = open_page()
     (place,) = page.get("file_uploader")
     place.upload("from a friend.zip", (tmp_path / "pair.zip").read_bytes(), "application/zip").run()
-    assert page.success[0].value == "Loaded as from-a-friend-ae and from-a-friend-vae: choose them in Explore."
+    assert (
+        pages.seen(page.success[0].value) == "Loaded as from-a-friend-ae and from-a-friend-vae: choose them in Explore."
+    )
     assert len(visitors.shelf().of(ANNA)) == 4
     (place,) = page.get("file_uploader")
     place.upload("other.zip", b"PK no zip at all", "application/zip").run()
-    assert page.warning[0].value.startswith("other.zip cannot be loaded. ")
+    assert pages.seen(page.warning[0].value).startswith("other.zip cannot be loaded. ")
     assert len(visitors.shelf().of(ANNA)) == 4
 
 

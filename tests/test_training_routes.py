@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,6 @@ def ask(app: Starlette, path: str, *, visitor: str = ANNA, body: Any = None, **h
     if body is None:
         return get(app, path, cookie=f"{COOKIE}={visitor}", **headers)
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    headers = {"x_latent_explorer": "1", **headers}
     return get(app, path, method="POST", body=content, cookie=f"{COOKIE}={visitor}", **headers)
 
 
@@ -102,14 +102,6 @@ def test_a_training_is_there_for_its_owner_alone(app: Starlette, ended: Job, vis
         assert told(refused) == told(ask(app, f"/jobs/nosuchjob/{path}"))
     for path in ("stop", "keep"):
         assert ask(app, f"/jobs/{ended.id}/{path}", visitor=visitor, body={"name": "x", "keep": True}).status == 404
-
-
-@pytest.mark.parametrize("path", ["stop", "keep"])
-def test_a_form_of_another_site_does_nothing(app: Starlette, jobs: Jobs, waiting: Job, path: str) -> None:
-    answer = get(app, f"/jobs/{waiting.id}/{path}", method="POST", body=b"{}", cookie=f"{COOKIE}={ANNA}")
-    assert answer.status == 403
-    assert waiting.state == "waiting"
-    assert ask(app, f"/jobs/{waiting.id}/{path}").status == 405
 
 
 def test_what_is_kept_is_served_to_who_kept_it_alone(app: Starlette, shelf: Shelf, ended: Job) -> None:
@@ -147,12 +139,24 @@ def test_all_news_comes_in_order_and_then_the_end(app: Starlette, ended: Job) ->
     assert answer.body.endswith(b"event: end\ndata: {}\n\n")
 
 
-@pytest.mark.parametrize(
-    ("after", "first"), [("0", 1), ("3", 4), ("999", 99), ("-1", 0), ("x", 0), ("", 0), ("1e3", 0)]
-)
+@pytest.mark.parametrize(("after", "first"), [("0", 1), ("3", 4), ("999", 0), ("-1", 0), ("x", 0), ("", 0), ("1e3", 0)])
 def test_who_lost_the_connection_hears_what_was_missed(app: Starlette, ended: Job, after: str, first: int) -> None:
+    """All of it, if the number is none of this server's: one that lost its last words, or that never was."""
     answer = ask(app, f"/jobs/{ended.id}/events", last_event_id=after)
     assert told_events(answer) == list(enumerate(ended.events))[first:]
+
+
+def test_a_server_that_is_to_end_lets_listening_pages_go(jobs: Jobs, waiting: Job) -> None:
+    async def hear() -> list[str]:
+        news = training_routes.stream(jobs, waiting, 0)
+        heard = [await anext(news) for _ in range(1 + len(waiting.events))]
+        asyncio.get_running_loop().call_later(0.01, jobs.hang_up)
+        return [*heard, *[line async for line in news]]
+
+    assert not any("event: end" in line for line in asyncio.run(hear())), (
+        "the training has not ended, so it is heard on"
+    )
+    assert waiting.listeners == []
 
 
 def test_news_comes_when_it_happens_and_the_job_knows_who_listens(jobs: Jobs, waiting: Job) -> None:
@@ -267,3 +271,29 @@ def test_a_name_that_is_none_is_told_and_nothing_is_lost(app: Starlette, shelf: 
     assert shelf.of(ANNA) == ()
     assert ask(app, f"/jobs/{ended.id}/keep", body={"name": "mine"}).status == 200
     assert ask(app, f"/jobs/{ended.id}/keep", body={"name": "mine"}).status == 400
+
+
+def test_a_stream_ends_when_the_server_is_about_to_and_says_no_end_of_the_job(
+    app: Starlette, jobs: Jobs, waiting: Job
+) -> None:
+    called = threading.Timer(0.2, jobs.hang_up)
+    called.start()
+    answer = ask(app, f"/jobs/{waiting.id}/events").body.decode()
+    called.join()
+    assert '"place": 1' in answer
+    assert "event: end" not in answer
+
+
+def test_moments_that_came_again_after_a_cut_are_in_the_film_once() -> None:
+    def moment(side: str, epoch: float, name: str) -> dict[str, Any]:
+        return {"kind": "moment", "side": side, "epoch": epoch, "file": name}
+
+    events = [
+        {"kind": "model", "side": "ae", "done": []},
+        *(moment(side, epoch, f"{side}{epoch}") for epoch in (0, 0.5, 1, 1.5) for side in KINDS),
+        {"kind": "model", "side": "ae", "done": [{"epoch": 1}]},
+        moment("ae", 1, "again1"),
+        moment("ae", 1.5, "again1.5"),
+    ]
+    files = {side: [e["file"] for e in training_routes.moments_of(events) if e["side"] == side] for side in KINDS}
+    assert files == {"ae": ["ae0", "ae0.5", "again1", "again1.5"], "vae": ["vae0", "vae0.5", "vae1", "vae1.5"]}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
 import re
 import shutil
 import threading
@@ -25,14 +27,17 @@ from starlette.websockets import WebSocket
 from explorer import atlas, checkpoints, own_data, resume
 from explorer.visitors import (
     COOKIE,
+    KEPT_S,
     MAX_KEPT,
     MAX_PLACES,
     MAX_SETS,
     NAME,
+    RECORD,
     DataShelf,
     Other,
     Shelf,
     Visitors,
+    folder_of,
     visitor_of,
 )
 from tests.asgi import get
@@ -253,7 +258,7 @@ def test_the_same_data_set_takes_one_place_and_a_full_shelf_says_what_to_do(data
 def test_what_is_only_looked_at_takes_bounded_room_and_the_newest_stays(data_shelf: DataShelf) -> None:
     with data_shelf.present(ANNA), data_shelf.present(BEN):
         bens, *places = data_shelf.place(BEN), *(data_shelf.place(ANNA) for _ in range(MAX_PLACES + 2))
-        assert {*places[0].parent.iterdir()} == {*places[-MAX_PLACES:]}
+        assert {*places[0].parent.glob("new-*")} == {*places[-MAX_PLACES:]}
         assert bens.is_dir()
 
 
@@ -330,3 +335,69 @@ def test_models_that_were_uploaded_go_with_their_visitor_and_those_that_were_tra
         timer.join()
     assert set(shelf.pairs(ANNA)) == {"trained"}
     assert left == [ANNA]
+
+
+# ---- after another server
+
+
+def test_what_was_kept_is_there_for_the_next_server_and_for_its_visitor_alone(shelf: Shelf, pair: list[Path]) -> None:
+    for name, uploaded in (("second", False), ("first", True)):
+        shelf.keep(ANNA, pair, name=name, uploaded=uploaded)
+    for age, name in enumerate(("first", "second")):
+        os.utime(shelf.pairs(ANNA)[name].folders[0].parent, (age, age))
+    found = Shelf(shelf.root)
+    assert list(found.pairs(ANNA)) == ["first", "second"]
+    assert found.pairs(ANNA)["first"] == shelf.pairs(ANNA)["first"]
+    assert found.pairs(ANNA)["first"].uploaded
+    assert found.of(BEN) == ()
+
+
+def test_a_pair_that_was_not_copied_to_its_end_or_is_old_is_gone(shelf: Shelf, pair: list[Path]) -> None:
+    for name in ("half", "damaged", "old", "sound"):
+        shelf.keep(ANNA, pair, name=name)
+    places = {name: one.folders[0].parent for name, one in shelf.pairs(ANNA).items()}
+    (places["half"] / RECORD).unlink()
+    (places["damaged"] / "damaged-vae" / checkpoints.CARD).write_text("{}")
+    then = time.time() - KEPT_S - 60
+    os.utime(places["old"] / RECORD, (then, then))
+    assert set(Shelf(shelf.root).pairs(ANNA)) == {"sound"}
+    assert [name for name, place in places.items() if place.exists()] == ["sound"]
+
+
+def test_a_full_disk_keeps_nothing_by_halves_and_is_told(
+    shelf: Shelf, pair: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("explorer.visitors.write_record", full)
+    with pytest.raises(
+        ValueError, match=r"The files cannot be written \(no space left on device\): make room on the disk"
+    ):
+        shelf.keep(ANNA, pair, name="mine")
+    assert shelf.of(ANNA) == ()
+    assert not any(path.is_file() for path in shelf.root.rglob("*"))
+
+
+def test_data_sets_are_there_again_for_who_comes_back_and_go_for_who_does_not(tmp_path: Path) -> None:
+    former = DataShelf(tmp_path / "data", gone_s=60)
+    names = {visitor: brought(former, visitor) for visitor in (ANNA, BEN)}
+    looked_at = former.place(ANNA)
+    for timer in former.leaving.values():
+        timer.cancel()
+    found = DataShelf(tmp_path / "data", gone_s=0.5)
+    (bens,) = found.of(BEN)
+    with found.present(ANNA):
+        assert not looked_at.exists()
+        assert gone(bens.folder.parent)
+        assert own_data.load(found.sets(ANNA)[names[ANNA]]).name == names[ANNA]
+
+
+def test_what_was_uploaded_to_the_server_before_goes_too_if_its_visitor_stays_away(
+    shelf: Shelf, pair: list[Path], tmp_path: Path
+) -> None:
+    shelf.keep(ANNA, pair, name="uploaded", uploaded=True)
+    found = Shelf(shelf.root)
+    others = (Other(has=found.has_brought, forget=found.forget_brought),)
+    DataShelf(tmp_path / "data", gone_s=0.05, others=others).expect(found.kept)
+    assert gone(found.root / folder_of(ANNA) / "uploaded")

@@ -16,7 +16,7 @@ from explorer.bring import reading
 from explorer.bring.limits import MAX_STORED_BYTES, MEMORY_BYTES, READING_S
 from explorer.bring.process import REPORT
 from explorer.bring.report import Choices
-from explorer.files import write_whole
+from explorer.files import unwritten, write_whole
 
 
 def run(order: dict[str, Any]) -> None:
@@ -39,7 +39,7 @@ def main() -> None:
             "refused", text=f"Reading it takes more than the {MEMORY_BYTES / 1e9:g} GB of memory that one may take"
         )
     except OSError as error:
-        sandbox.say("refused", text=f"The data set cannot be written ({(error.strerror or str(error)).lower()})")
+        sandbox.say("refused", text=unwritten(error, then="bring it again"))
     else:
         sandbox.say("done")
 

@@ -6,7 +6,6 @@ where images of the data would be: a data set of its own, whose title says so.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from explorer import atlas, catalogue, checkpoints, data, own_data, projection
 from explorer.data import About
-from explorer.files import sha256, write_whole
+from explorer.files import sha256, write_record
 from explorer.foreign import structure
 from explorer.foreign.limits import MAX_CODES, MAX_FILE_BYTES, MAX_ITEMS
 from explorer.foreign.live import layers_of
@@ -137,7 +136,7 @@ def save_card(
         sha256=sha256(graphs[0].content),
         **figures,
     )
-    write_whole(folder / checkpoints.CARD, (json.dumps(asdict(card), indent=1) + "\n").encode(), durable=False)
+    write_record(folder / checkpoints.CARD, asdict(card), durable=False)
 
 
 def held_out(order: Order) -> Items:

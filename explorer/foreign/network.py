@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from explorer.files import public
 from explorer.foreign.limits import MAX_CODES, MEMORY_BYTES
 from explorer.foreign.structure import Graph
 from explorer.settings import MAX_LATENT_DIM, ImageShape
@@ -63,7 +64,7 @@ class Session:
         try:
             return work()
         except Exception as error:  # onnxruntime's have no class of their own
-            reason = " ".join(str(error).split())[:MAX_REASON]
+            reason = " ".join(public(str(error)).split())[:MAX_REASON]
             if isinstance(error, MemoryError) or "bad_alloc" in str(error):
                 reason = f"it takes more than the {MEMORY_BYTES / 1e9:g} GB of memory that one may take"
             raise ValueError(f"The {self.graph.what} does not {do}: {reason}") from error

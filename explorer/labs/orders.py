@@ -91,9 +91,8 @@ def read(lab: str, given: dict[str, Any]) -> dict[str, Any]:
     chosen: dict[str, Any] = {
         name: one.read(name, given[name]) if name in given else one.usual for name, one in known.items()
     }
-    if chosen.get("full") and not data.has_full(chosen["dataset"]):
-        title, name = PUBLISHED[chosen["dataset"]].title, chosen["dataset"]
-        raise ValueError(f"The whole of {title} is not here; get it with: python -m explorer data get {name}")
+    if chosen.get("full"):
+        data.check_full(chosen["dataset"])
     return chosen
 
 

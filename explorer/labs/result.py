@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.files import sha256, write_whole
+from explorer.files import sha256, write_record, write_whole
 
 FORMAT = 1
 RESULT = "result"
@@ -44,5 +43,5 @@ def save(result: Result, folder: Path, name: str) -> dict[str, Any]:
     content = to_bytes({key: np.ascontiguousarray(value) for key, value in result.arrays.items()})
     record = {"format": FORMAT, "sha256": sha256(content), **result.record}
     write_whole(folder / f"{name}.safetensors", content)
-    write_whole(folder / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
+    write_record(folder / f"{name}.json", record)
     return record

@@ -72,7 +72,7 @@ RUNS: dict[str, Callable[..., News]] = {
 
 
 def images(name: str, full: bool) -> data.Dataset:
-    return (data.load if full else data.load_subset)(name)
+    return (data.load_full if full else data.load_subset)(name)
 
 
 def run(lab: str, settings: dict[str, Any], folder: Path, say: Say) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,29 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from explorer import atlas, catalogue, checkpoints, described, figures, frontier, measurings, scoreboard, visitors
-from explorer.files import DamagedFile
+from explorer import (
+    atlas,
+    catalogue,
+    cells,
+    checkpoints,
+    demo,
+    described,
+    figures,
+    frontier,
+    measurings,
+    scoreboard,
+    visitors,
+)
+from explorer.files import DamagedFile, public
+from explorer.frontier import Frontier
+from explorer.markdown import plain
 from explorer.scoreboard import DISTRIBUTED, DISTRIBUTIONS, MEASURES, Figure, Scoreboard
 from explorer.settings import is_table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+    Chart = Callable[[], go.Figure]
 
 SIDES = ("left", "right")
 GROUPS = ("Completeness", "Continuity", "Prior mismatch", "Price")
@@ -77,10 +94,12 @@ def describe(entry: catalogue.Entry) -> str:
 
 
 def board_of(folder: Path, entry: catalogue.Entry) -> Scoreboard | None:
-    """What was measured of these very weights."""
+    """What was measured of these very weights; where its file is there but not sound, a word of that."""
     try:
         board = scoreboard.load(folder)
-    except DamagedFile:
+    except DamagedFile as error:
+        if (folder / scoreboard.FIGURES).exists():
+            st.warning(f"{public(str(error), folder.parent)}. It can be measured again.")
         return None
     return board if board.about.get("weights_sha256") == entry.card.sha256 else None
 
@@ -103,7 +122,7 @@ def show_group(shown: Shown, group: str, distribution: str) -> None:
     where = f": sampled from {DISTRIBUTIONS[distribution]}" if group == "Completeness" else ""
     st.subheader(f"{group}{where}", anchor=False)
     for sentence in scoreboard.left_out(shown.boards, measures_of(group, distribution)):
-        st.caption(sentence)
+        st.caption(plain(sentence))
     if not rows:
         return
     table = [
@@ -156,11 +175,11 @@ def show_examples(shown: Shown, name: str, pair: list[Figure | None]) -> None:
         with column:
             if one is None:
                 continue
-            st.markdown(f"{head}: {scoreboard.text_of(one)}, from {one.n:,}. {one.note}")
+            st.markdown(plain(f"{head}: {scoreboard.text_of(one)}, from {one.n:,}. {one.note}"))
             try:
                 found = scoreboard.pictures(folder, one)
             except DamagedFile as error:
-                st.warning(f"{catalogue.public(str(error), folder.parent)}.")
+                st.warning(plain(f"{public(str(error), folder.parent)}."))
                 continue
             if found:
                 bars = (
@@ -177,12 +196,12 @@ def show_examples(shown: Shown, name: str, pair: list[Figure | None]) -> None:
 
 
 @st.cache_resource(max_entries=MOST_DRAWN, show_spinner=False)
-def drawn_once(key: str, _draw: Callable[[], go.Figure]) -> go.Figure:
+def drawn_once(key: str, _draw: Chart) -> go.Figure:
     """A chart of what ships, drawn once a process and shared: to draw one costs ten times what it costs to send it."""
     return _draw()
 
 
-def drawn(shown: Shown, what: str, draw: Callable[[], go.Figure]) -> go.Figure:
+def drawn(shown: Shown, what: str, draw: Chart) -> go.Figure:
     """A chart of two models, what: its name. Those of one's own models are kept nowhere."""
     shipped = catalogue.shipped().root
     if any(folder.parent != shipped for folder in shown.folders):
@@ -204,7 +223,7 @@ def watch(folders: list[Path], names: list[str]) -> None:
     for name, one in zip(names, under_way):
         if one:
             share, text = progress_of(one)
-            st.progress(share, text=f"{name}: {text}")
+            st.progress(share, text=plain(f"{name}: {text}"))
     st.button("Stop", on_click=for_each, args=(measurings.here().forget, folders))
     figures_so_far = [one.figures if one else [] for one in under_way]
     longest = max(figures_so_far, key=len)
@@ -238,7 +257,7 @@ NO_NETWORK = "A model that was brought as ONNX cannot be measured here: its netw
 
 def show_unmeasured(entries: list[catalogue.Entry], why: str) -> None:
     """What is known of models that cannot be measured now, and why they cannot."""
-    st.info(f"{why} What was reckoned before, in nats, on the held-out items:")
+    st.info(f"{plain(why)} What was reckoned before, in nats, on the held-out items:")
     table = [
         {
             "Model": entry.card.name,
@@ -262,11 +281,14 @@ def offer(missing: dict[str, Path], datasets: dict[str, Path]) -> None:
     for name, folder in missing.items():
         one = measurings.here().get(folder)
         if one and one.problem:
-            st.warning(f"{name} could not be measured. {one.problem}")
+            st.warning(plain(f"{name} could not be measured. {one.problem}"))
             measurings.here().forget(folder)
+    if demo.mode() == demo.LOOK:
+        st.info(f"Not measured: {' and '.join(missing)}. {demo.sentence()}")
+        return
     own = any(name in datasets for name in missing)
     first = " Of your own data a classifier learns first, which takes up to a minute more." if own else ""
-    st.info(f"Not measured yet: {' and '.join(missing)}. It takes about a minute.{first}")
+    st.info(f"Not measured yet: {plain(' and '.join(missing))}. It takes about a minute.{first}")
     st.button("Measure", type="primary", on_click=start, args=(missing, datasets))
 
 
@@ -323,21 +345,22 @@ def show_distributions(shown: Shown) -> None:
         for measure in measures:
             draw = functools.partial(figures.by_distribution, shown.boards, shown.heads, shown.kinds, measure)
             st.plotly_chart(drawn(shown, measure, draw), width=172, config=STILL, key=f"from each {measure}")
-    st.caption(figures.legend(shown.heads))
+    st.caption(plain(figures.legend(shown.heads)))
 
 
 def show_kl(shown: Shown) -> None:
     """KL of each dimension, of the VAEs."""
-    vaes = {head: folder for head, folder, kind in zip(shown.heads, shown.folders, shown.kinds) if kind == "vae"}
-
-    def draw() -> go.Figure:
-        parts = {head: atlas.read_part(folder, "codes") for head, folder in vaes.items()}
-        return figures.kl_per_dim({head: codes["kl_per_dim"].tolist() for head, codes in parts.items()})
-
-    if vaes:
+    per_dim = {}
+    for head, folder, kind in zip(shown.heads, shown.folders, shown.kinds):
+        if kind == "vae":
+            try:
+                per_dim[head] = atlas.read_part(folder, "codes")["kl_per_dim"].tolist()
+            except DamagedFile as error:
+                st.warning(f"KL of each dimension cannot be shown. {public(str(error), folder.parent)}.")
+    if per_dim:
         st.caption("KL of each dimension in nats (a nat is 1.44 bits): one near 0 says nothing of the image.")
-        chart = drawn(shown, "kl of each dimension", draw)
-        bars = sum(len(trace.x) for trace in chart.data)
+        bars = sum(map(len, per_dim.values()))
+        chart = drawn(shown, f"KL of each dimension of {list(per_dim)}", lambda: figures.kl_per_dim(per_dim))
         st.plotly_chart(chart, width=min(1200, 120 + 60 * bars), config=STILL)
 
 
@@ -347,7 +370,7 @@ def show_frontier() -> None:
     try:
         found = frontier.load(root / "frontier" / "mnist.json")
     except DamagedFile as error:
-        st.warning(f"What beta trades cannot be shown. {catalogue.public(str(error), root)}.")
+        st.warning(plain(f"What beta trades cannot be shown. {public(str(error), root)}."))
         return
     st.header("What beta trades", anchor=False)
     settings = found.settings
@@ -358,29 +381,50 @@ def show_frontier() -> None:
         "Orange: an AE of the same size. Numbers at points: beta. Bars: lowest and highest seed."
     )
     st.caption(f"{about} Click a point to see its model on the stage.")
+    what, title = show_charts(
+        found,
+        lambda figure, key: visit(clickable(figure, key)),
+        against="against",
+        make=lambda name, chart: drawn_once(f"{name} {settings}", chart),
+        bind="query-params",
+    )
+    st.download_button(
+        "Both figures (HTML, 4.9 MB)",
+        lambda: figures.frontier_page(found, what, title, about),
+        "what-beta-trades.html",
+        "text/html",
+    )
+
+
+def show_charts(
+    found: Frontier,
+    draw: Callable[[go.Figure, str], object],
+    *,
+    against: str,
+    make: Callable[[str, Chart], go.Figure] = lambda name, chart: chart(),
+    **kept: Any,
+) -> tuple[str, str]:
+    """Rate against distortion, and a figure that is chosen, with its title, against beta. against: the choice's key.
+
+    make: has a chart of some name drawn, or has it already.
+    """
     names = {key: scoreboard.title_of(key) for key in found.controls}
     left, right = st.columns(2)
     with left:
         st.markdown("**Rate against distortion**")
-        chart = drawn_once(f"rate against distortion {settings}", lambda: figures.rate_distortion(found))
-        visit(clickable(chart, "rate against distortion"))
+        draw(make("rate against distortion", lambda: figures.rate_distortion(found)), f"rate {against}")
     with right:
         what = st.selectbox(
             "Against beta",
             list(names),
             format_func=names.__getitem__,
             index=list(names).index("frechet/prior"),
-            key="against",
-            bind="query-params",
+            key=against,
+            **kept,
         )
-        chart = drawn_once(f"{what} against beta {settings}", lambda: figures.against_beta(found, what, names[what]))
-        visit(clickable(chart, "against beta"))
-    st.download_button(
-        "Both figures (HTML, 4.9 MB)",
-        lambda: figures.frontier_page(found, what, names[what], about),
-        "what-beta-trades.html",
-        "text/html",
-    )
+        chart = make(f"{what} against beta", lambda: figures.against_beta(found, what, names[what]))
+        draw(chart, f"chart {against}")
+    return what, names[what]
 
 
 def clickable(figure: go.Figure, key: str) -> list[dict[str, Any]]:
@@ -397,6 +441,98 @@ def visit(points: list[dict[str, Any]]) -> None:
         if pair:
             st.switch_page("explore.py", query_params=pair)
         st.warning("The model of this point is not here: get the project's files again.")
+
+
+# ---- sweeps on this server
+
+SWEEPS, REFRESH_S = "LATENT_EXPLORER_SWEEPS", 2.0
+NEEDED = ("measure", "distribution", "value", "ceiling", "floor", "n")
+
+
+def show_sweeps() -> None:
+    """A sweep of the folder that the environment names: how far it is, and what it has found. Nothing without one."""
+    root = os.environ.get(SWEEPS)
+    folders = {folder.name: folder for folder in cells.sweeps(Path(root))} if root else {}
+    if not folders:
+        return
+    st.header("Sweeps on this server", anchor=False)
+    name = st.selectbox("Sweep", list(folders)) if len(folders) > 1 else next(iter(folders))
+    seen = seen_of(folders[name])
+    st.fragment(show_sweep, run_every=REFRESH_S if seen and seen.running else None)(folders[name], seen)
+
+
+def seen_of(folder: Path) -> cells.Look | None:
+    """Where a sweep stands; None, and why, if that cannot be read."""
+    try:
+        return cells.look(folder, read=from_memory)
+    except DamagedFile as error:
+        st.warning("This sweep cannot be shown.")
+        st.text(public(str(error), folder.parent))  # its folder's name is no markup
+        return None
+
+
+def show_sweep(folder: Path, before: cells.Look | None) -> None:
+    """How far a sweep is, and its charts as they fill. before: where it stood when the page was drawn."""
+    seen = seen_of(folder) if before and before.running else before
+    if seen is None:
+        return
+    if before and before.running and not seen.running:
+        st.rerun()
+    done, total = len(seen.records), len(seen.plan.cells)
+    st.text(f"{seen.name}: {done:,} of {total:,} cells done{how_long(seen)}")
+    st.progress(done / total)
+    table = [
+        {
+            "Cell": one.cell.name,
+            "Epoch": f"{one.epoch} of {one.cell.settings.epochs}" if one.where else "waits for a place",
+            "Machine": one.where,
+            "Reconstruction": rounded(one.stats.get("test_recon")),
+            "KL": rounded(one.stats.get("test_kl")),
+        }
+        for one in seen.running
+    ]
+    table += [{"Cell": cell.name, "Epoch": "could not be trained: start the sweep again"} for cell in seen.failed]
+    if table:
+        st.dataframe(table, hide_index=True, width="stretch")
+    if seen.records:
+        show_charts(
+            frontier.collect(seen.records),
+            lambda figure, key: st.plotly_chart(figure, config=STILL, key=key),
+            against=f"against in {seen.name}",
+        )
+
+
+def rounded(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def how_long(seen: cells.Look) -> str:
+    """When a sweep will be done, in words, after how far it is."""
+    if not seen.left:
+        return ""
+    if not seen.running:
+        return "; nothing runs now: start the same command again to go on"
+    if seen.left_s is None:
+        return ""
+    minutes = seen.left_s / 60
+    return ", less than a minute left" if minutes < 1 else f", about {minutes:,.0f} min left"
+
+
+def from_memory(folder: Path) -> dict[str, Any]:
+    """As cells.read_cell, without reading again what has not changed."""
+    try:
+        changed = (folder / cells.CELL).stat().st_mtime_ns
+    except OSError as error:
+        raise DamagedFile(f"{folder / cells.CELL} is not there") from error
+    return needed(str(folder), changed)
+
+
+@st.cache_data(max_entries=4000, show_spinner=False)
+def needed(folder: str, changed: int) -> dict[str, Any]:
+    """What the page needs of a finished cell."""
+    record = cells.read_cell(Path(folder))
+    measures = [{key: one[key] for key in NEEDED} for one in record["measures"]]
+    return {**{key: record[key] for key in ("cell", "recon", "kl", "seconds")}, "measures": measures}
 
 
 st.header("Measure", anchor=False)
@@ -435,3 +571,4 @@ else:
             st.caption("Of a table: where it says image, read row; where it says pixel, read value.")
         show(Shown(boards, list(folders), unlike(names), kinds))
 show_frontier()
+show_sweeps()

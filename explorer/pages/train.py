@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
-from explorer import data, described, jobs, own_data, visitors
-from explorer.files import DamagedFile
+from explorer import data, demo, described, jobs, own_data, visitors
+from explorer.files import DamagedFile, public, unwritten
+from explorer.markdown import plain
 from explorer.settings import ImageShape, Settings, check_architecture, count_parameters, is_table, parse_hidden
 from explorer.stage import live
 
@@ -26,7 +30,7 @@ PRESETS = {
     "one dimension": ("a code of one number: every image on one line", {"latent_dim": 1}),
     "back to the defaults": ("beta 1, two dimensions, 10 epochs", {}),
 }
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "data": "mnist",
     "arch": "mlp",
     "hidden_mlp": "512,256",
@@ -68,8 +72,17 @@ class Source:
     folder: Path | None = None
 
 
+def most_epochs() -> int:
+    return demo.MAX_EPOCHS if demo.mode() else MAX_EPOCHS
+
+
+def defaults() -> dict[str, Any]:
+    """What the widgets start with, within what this server grants."""
+    return {**DEFAULTS, "epochs": min(DEFAULTS["epochs"], most_epochs())}
+
+
 def choose_preset(values: dict[str, object]) -> None:
-    st.session_state.update({**DEFAULTS, "data": st.session_state["data"], **values})
+    st.session_state.update({**defaults(), "data": st.session_state["data"], **values})
 
 
 def sources(visitor: str) -> dict[str, Source]:
@@ -79,7 +92,7 @@ def sources(visitor: str) -> dict[str, Source]:
     full = {
         f"{name} full": replace(one, label=f"{titles[name]}, all 60,000", n=60_000, full=True)
         for name, one in large.items()
-        if data.has_full(name)
+        if data.has_full(name) and not demo.mode()
     }
     digits = Source("digits", f"{titles['digits']}, 1,438 images", (1, 8, 8), 1438)
     return {**large, **full, "digits": digits, **own_sources(visitor)}
@@ -116,7 +129,7 @@ def first_choice(there: dict[str, Source]) -> None:
 def controls(there: dict[str, Source]) -> None:
     """The widgets; what they say is read by as_chosen."""
     first_choice(there)
-    for key, value in DEFAULTS.items():
+    for key, value in defaults().items():
         st.session_state.setdefault(key, value)
     what, network, weights, steps = st.columns(4)
     what.selectbox("Data", list(there), format_func=lambda key: there[key].label, key="data", help=HELP["data"])
@@ -124,7 +137,7 @@ def controls(there: dict[str, Source]) -> None:
     arch = network.segmented_control("Network", ["mlp", "conv"], key="arch", required=True, help=HELP["arch"])
     network.text_input("Hidden sizes", key=f"hidden_{arch}", help=HELP["hidden"])
     weights.select_slider("beta (the VAE's only)", BETAS, key="beta", help=HELP["beta"])
-    weights.number_input("Epochs", 1, MAX_EPOCHS, key="epochs", help=HELP["epochs"])
+    weights.number_input("Epochs", 1, most_epochs(), key="epochs", help=HELP["epochs"])
     steps.select_slider("Learning rate", RATES, key="lr", format_func=lambda rate: f"{rate:g}", help=HELP["lr"])
     left, right = steps.columns(2)
     left.selectbox("Batch", BATCHES, key="batch_size", help=HELP["batch_size"])
@@ -160,6 +173,7 @@ def check(chosen: Settings, source: Source) -> None:
     if vae > MAX_WEIGHTS:
         raise ValueError(f"On this page a model may have at most {MAX_WEIGHTS:,} weights, this one has {vae:,}")
     chosen.check(image_shape=source.image_shape, n=source.n)
+    demo.check_training(chosen, shipped=not source.full and source.folder is None)
 
 
 def size_of_pair(chosen: Settings, source: Source) -> str:
@@ -230,7 +244,7 @@ def form(visitor: str, *, running: bool) -> None:
                 st.caption(said)
             possible = True
         except ValueError as error:
-            st.warning(f"{error}.")
+            st.warning(plain(f"{error}."))
             possible = False
         st.button("Start", type="primary", disabled=not possible, on_click=start)
 
@@ -259,13 +273,17 @@ def bring(visitor: str) -> None:
         return
     from explorer import packing
 
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
         try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
             folders = packing.unpack(file.getvalue(), Path(folder) / "models")
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file.name).stem).strip("-._")[:30] or "brought"
             names = visitors.shelf().keep(visitor, folders, name=name, uploaded=True)
         except ValueError as error:
-            st.session_state["refusal"] = f"{file.name} cannot be loaded. {error}."
+            st.session_state["refusal"] = f"{file.name} cannot be loaded. {public(str(error))}."
+            return
+        except OSError as error:
+            st.session_state["refusal"] = f"{unwritten(error, then='load it again')}."
             return
     st.session_state["welcome"] = f"Loaded as {' and '.join(names)}: choose them in Explore."
 
@@ -273,6 +291,8 @@ def bring(visitor: str) -> None:
 def own_models(visitor: str) -> None:
     """What this visitor has kept: download, go on, remove; and a place to bring more."""
     pairs = {name: pair for name, pair in visitors.shelf().pairs(visitor).items() if not pair.is_onnx}
+    if demo.mode() and not pairs:
+        return
     with st.expander(f"Your models ({len(pairs)})" if pairs else "Your models: load a file", expanded=False):
         for pair in pairs.values():
             row = st.container(horizontal=True, vertical_alignment="center")
@@ -285,20 +305,22 @@ def own_models(visitor: str) -> None:
                 f"{about.title if about else first.dataset}, "
                 f"{first.latent_dim} dimensions, {first.epochs} epochs"
             )
-            query = f"?data={first.dataset}&d={first.latent_dim}&left={cards[0].name}&right={cards[-1].name}"
-            row.markdown(f"[Explore](./{query}) · [Download](./kept/{pair.name}.zip)")
-            if pair.can_go_on:
+            models = {"left": cards[0].name, "right": cards[-1].name}
+            query = urlencode({"data": first.dataset, "d": first.latent_dim, **models})
+            row.markdown(f"[Explore](./?{query}) · [Download](./kept/{pair.name}.zip)")
+            if pair.can_go_on and not demo.mode():
                 row.button("10 epochs more", key=f"more {pair.name}", on_click=go_on, args=(pair.name, 10))
             row.button("Remove", key=f"remove {pair.name}", on_click=visitors.shelf().remove, args=(visitor, pair.name))
-        st.file_uploader(
-            "Load a file that was downloaded here or elsewhere (.zip)",
-            type="zip",
-            key="upload",
-            on_change=bring,
-            args=(visitor,),
-        )
+        if not demo.mode():
+            st.file_uploader(
+                "Load a file that was downloaded here or elsewhere (.zip)",
+                type="zip",
+                key="upload",
+                on_change=bring,
+                args=(visitor,),
+            )
     if welcome := st.session_state.pop("welcome", None):
-        st.success(welcome)
+        st.success(plain(welcome))
 
 
 jobs.here().warm()
@@ -307,11 +329,14 @@ st.caption("An autoencoder and a variational autoencoder learn the same data, on
 visitor = visitors.visitor_of(st.context.cookies)
 job_id = st.query_params.get("job", "")
 job = jobs.here().get(job_id, visitor)
-form(visitor, running=job is not None)
+if demo.mode():
+    st.info(demo.sentence())
+if demo.mode() != demo.LOOK:
+    form(visitor, running=job is not None)
 if visitor:
     own_models(visitor)
 if refusal := st.session_state.pop("refusal", None):
-    st.warning(refusal)
+    st.warning(plain(refusal))
 if job_id and not isinstance(job, jobs.Training):
     st.info("There is no such training of yours on this server: it has ended long ago, or another person started it.")
 if isinstance(job, jobs.Training):

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from explorer import arrivals, catalogue, data, visitors
+from explorer import arrivals, catalogue, data, demo, visitors
 from explorer.bring import limits, process
 from explorer.bring.report import AUTO, MEANINGS, NO_LABEL, Choices, Report
-from explorer.files import DamagedFile
+from explorer.files import DamagedFile, public, unwritten, write_whole
 from explorer.foreign import limits as model_limits
 from explorer.foreign.network import UNITS
+from explorer.markdown import plain
 from explorer.stage import report as show_report
 from explorer.stage import yours
 
 KINDS = "a zip of images in class folders, images, an .npz, IDX files (.gz too), or a CSV of pixels or features"
 MEANING_TITLES = {AUTO: "what they look like", "pixels": "pixels of square images", "features": "features of a table"}
 KIND_TITLES = {"ae": "an autoencoder (AE)", "vae": "a variational autoencoder (VAE)"}
-MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&])")
 
 
 @dataclass(frozen=True)
@@ -36,32 +36,30 @@ class Reading:
     problem: str = ""
 
 
-def plain(text: str) -> str:
-    """text as Markdown that shows it as it is: names in it come from outside."""
-    return MARKUP.sub(r"\\\1", text)
-
-
 def read(visitor: str, files: Sequence[UploadedFile], choices: Choices, key: tuple[object, ...]) -> Reading:
     """Read files in a process of its own, with a bar while it lasts."""
     bar = st.progress(0.0, text="Reading")
 
     def tell(what: str, done: int, of: int) -> None:
-        bar.progress(done / of if of else 0.0, text=f"{what}: {done:,} of {of:,}" if of else what)
+        bar.progress(done / of if of else 0.0, text=plain(f"{what}: {done:,} of {of:,}" if of else what))
 
     try:
         folder = visitors.data_shelf().place(visitor)
     except ValueError as error:
         return Reading(key, Path(), None, f"{error}.")
+    except OSError as error:
+        return Reading(key, Path(), None, f"{unwritten(error, then='bring it again')}.")
     try:
         given = [(folder / f"given-{i}", file.name) for i, file in enumerate(files)]
         for (path, _), file in zip(given, files):
-            path.write_bytes(file.getbuffer())
+            write_whole(path, file.getbuffer(), durable=False)
         report = process.read(given, folder, choices=choices, tell=tell)
         for path, _ in given:
             path.unlink()
     except (ValueError, OSError) as error:
         shutil.rmtree(folder, ignore_errors=True)
-        return Reading(key, folder, None, f"{error}.")
+        why = unwritten(error, then="bring it again") if isinstance(error, OSError) else public(str(error), folder)
+        return Reading(key, folder, None, f"{why}.")
     except BaseException:  # the visitor has gone on: Streamlit ends the script this way
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -136,7 +134,7 @@ def show(visitor: str, reading: Reading) -> None:
         st.markdown(f"- {plain(note)}")
     kept = visitors.data_shelf().sets(visitor)
     if report.missing:
-        st.warning(report.missing)
+        st.warning(plain(report.missing))
     elif report.name in kept:
         st.success(f"This data set is yours now. [Train on it](./train?data={report.name})")
     else:
@@ -228,13 +226,13 @@ def receive(visitor: str, given: arrivals.Given) -> None:
     line = st.empty()
 
     def tell(what: str, done: int, of: int) -> None:
-        line.markdown(f"{what} …")
+        line.markdown(plain(f"{what} …"))
 
     shelves = {"shelf": visitors.shelf(), "data_shelf": visitors.data_shelf()}
     try:
         arrived = arrivals.bring(visitor, given, **shelves, tell=tell)  # type: ignore[arg-type]
     except ValueError as error:
-        st.warning(plain(f"{error}."))
+        st.warning(plain(f"{public(str(error))}."))
     else:
         st.success(plain(f"{arrived.name} is yours now."))
         st.markdown("\n".join(f"- {plain(sentence)}" for sentence in arrived.said))
@@ -251,7 +249,8 @@ def own_models(visitor: str) -> None:
         row = st.container(horizontal=True, vertical_alignment="center")
         row.markdown(f"**{plain(card.name)}**: {card.model.upper()}, {card.latent_dim} dimensions, ONNX")
         side = "left" if card.model == "ae" else "right"
-        row.markdown(f"[Explore](./?data={card.dataset}&d={card.latent_dim}&{side}={card.name})")
+        query = urlencode({"data": card.dataset, "d": card.latent_dim, side: card.name})
+        row.markdown(f"[Explore](./?{query})")
         row.button("Remove", key=f"remove {pair.name}", on_click=visitors.shelf().remove, args=(visitor, pair.name))
 
 
@@ -259,7 +258,9 @@ an_image, a_data_set, a_model = st.tabs(["An image", "A data set", "A model (ONN
 visitor = visitors.visitor_of(st.context.cookies)
 with an_image:
     yours(catalogue.for_browser(catalogue.shipped(), data.titles(), own=visitors.shelf().of(visitor)))
-with a_data_set:
-    bring(visitor)
-with a_model:
-    bring_model(visitor)
+for tab, bring_it in ((a_data_set, bring), (a_model, bring_model)):
+    with tab:
+        if demo.mode():
+            st.info(demo.sentence())
+        else:
+            bring_it(visitor)

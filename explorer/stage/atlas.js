@@ -7,6 +7,8 @@ import { readSafetensors } from './safetensors.js';
 
 const GZIP = [0x1f, 0x8b, 0x08];
 
+const TRIES = 2;
+const AGAIN_MS = 500;
 /** @type {Map<string, Promise<any>>} */
 const fetched = new Map();
 /** @type {Map<string, any>} */
@@ -26,14 +28,14 @@ export function part(url, base) {
 
 /** The tensors of a file. The error of a failed fetch is a sentence for the screen. */
 export async function fetchPart(address) {
-  let response;
-  try {
-    response = await fetch(address);
-  } catch {
-    throw new Error('The server does not answer. Check the connection, then choose again.');
+  for (let tries = 1; ; tries++) {
+    const response = await fetch(address).catch(() => null);
+    if (response && !response.ok) throw new Error(await refusal(response));
+    const content = response && await response.arrayBuffer().catch(() => null); // null: the answer was cut off
+    if (content) return readSafetensors(await unpacked(content));
+    if (tries === TRIES) throw new Error('The server does not answer. Check the connection, then choose again.');
+    await new Promise((resolve) => { setTimeout(resolve, AGAIN_MS); });
   }
-  if (!response.ok) throw new Error(await refusal(response));
-  return readSafetensors(await unpacked(await response.arrayBuffer()));
 }
 
 /** Our server's own words. Another one's answer is a page, which would be no sentence. */

@@ -13,9 +13,44 @@ async function styled(host) {
   while (host.isConnected && !getComputedStyle(host).getPropertyValue('--paper')) await new Promise(requestAnimationFrame);
 }
 
-async function mount(host, { catalogue, training, lessons, labs, yours, report, modules }) {
-  const name = training ? 'live' : lessons ? 'learn' : labs ? 'labs' : yours ? 'yours' : report ? 'report' : 'stage';
-  const [{ Stage, Live, Learn, Labs, Yours, Report }] = await Promise.all([import(new URL(`${modules}/${name}.js`, document.baseURI)), styled(host)]);
+/** Stands where something should that cannot be shown. */
+const nothing = { repaint() {}, destroy() {} };
+
+/** What is on the page then is a sentence, never an empty frame. */
+function say(host, sentence) {
+  const told = document.createElement('p');
+  told.setAttribute('role', 'alert');
+  told.textContent = sentence;
+  host.textContent = '';
+  host.append(told);
+  return nothing;
+}
+
+async function mount(host, data) {
+  const address = (name) => new URL(`${data.modules}/${name}.js`, document.baseURI);
+  const coming = import(address(nameOf(data)));
+  coming.catch(() => {}); // told below
+  try {
+    const { lacking, whyNot } = await import(address('needs'));
+    if (lacking()) return say(host, lacking());
+    try {
+      const [module] = await Promise.all([coming, styled(host)]);
+      return make(host, module, data);
+    } catch (error) {
+      console.error(error);
+      return say(host, whyNot(error));
+    }
+  } catch {
+    return say(host, 'The server does not answer. Check the connection, then reload the page.');
+  }
+}
+
+/** The module that shows these data. */
+function nameOf({ training, lessons, labs, yours, report }) {
+  return training ? 'live' : lessons ? 'learn' : labs ? 'labs' : yours ? 'yours' : report ? 'report' : 'stage';
+}
+
+function make(host, { Stage, Live, Learn, Labs, Yours, Report }, { catalogue, training, lessons, labs, yours, report }) {
   if (training) return new Live(host, training, document.baseURI);
   if (labs) return new Labs(host, { ...labs, catalogue }, document.baseURI);
   if (yours) return new Yours(host, catalogue, document.baseURI);

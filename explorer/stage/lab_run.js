@@ -1,9 +1,9 @@
 /** A lab's run on the server: a button, a bar with the time left, stop. News comes as server-sent events. */
 
 import { h, setText } from './dom.js';
+import { listenTo } from './listen.js';
 
 export const RUN = 'run-'; // how a run is called in the address
-const HEADERS = { 'X-Latent-Explorer': '1' };
 
 /**
  * @param {object} options
@@ -28,7 +28,7 @@ export function makeRun({ lab, material, text, settings, file, onStep, onResult,
   if (query.text(key)) listen(query.text(key));
 
   async function post(path, options = {}) {
-    const response = await fetch(new URL(path, base), { method: 'POST', headers: HEADERS, ...options });
+    const response = await fetch(new URL(path, base), { method: 'POST', ...options });
     const answer = await response.json().catch(() => ({}));
     if (!response.ok) throw new Error(answer.problem ?? `The server answered ${response.status}.`);
     return answer;
@@ -53,14 +53,14 @@ export function makeRun({ lab, material, text, settings, file, onStep, onResult,
     started = 0;
     first = newest = null;
     start.disabled = true;
-    source = new EventSource(new URL(`jobs/${id}/events`, base));
-    source.onmessage = ({ data }) => hear(JSON.parse(data));
-    source.addEventListener('end', () => source.close());
-    source.onerror = () => {
-      if (source.readyState !== EventSource.CLOSED) return setText(said, 'The connection is lost; the run goes on, and so will this page when it is back.');
-      query.set({ [key]: null });
-      rest('');
-    };
+    source = listenTo(new URL(`jobs/${id}/events`, base), {
+      hear,
+      waiting: () => setText(said, 'The connection is lost; the run goes on, and so will this page when it is back.'),
+      none: () => {
+        query.set({ [key]: null });
+        rest('');
+      },
+    });
   }
 
   function hear(news) {
@@ -74,7 +74,11 @@ export function makeRun({ lab, material, text, settings, file, onStep, onResult,
   function heardState({ state, place, sent }) {
     stop.hidden = state !== 'waiting' && state !== 'training';
     if (state === 'waiting') setText(said, `Waiting: place ${place} in the queue.`);
-    if (state === 'training') [started] = [sent, setText(said, 'Starting …')];
+    if (state === 'training') {
+      started = sent;
+      first = null; // a run that was cut off begins anew
+      setText(said, 'Starting …');
+    }
     if (state === 'stopped') rest('Stopped. Nothing was changed.');
     if (state === 'failed' && said.textContent === 'Starting …') rest('This ended by itself. Try again.');
   }

@@ -14,6 +14,7 @@ import { classColours, isDark } from './palette.js';
 import { Panel } from './panel.js';
 import { makeSamples } from './samples.js';
 import { makeSlices } from './slices.js';
+import { listenTo } from './listen.js';
 import { makeLegend } from './switches.js';
 
 const SIDES = { left: 'ae', right: 'vae' };
@@ -101,13 +102,11 @@ export class Live {
   // --- news -------------------------------------------------------------------------------------------------------
 
   listen() {
-    this.source = new EventSource(new URL(`jobs/${this.training.id}/events`, this.base));
-    this.source.onmessage = ({ data }) => this.hear(JSON.parse(data));
-    this.source.addEventListener('end', () => this.source.close());
-    this.source.onerror = () => {
-      if (this.source.readyState === EventSource.CLOSED) this.lost();
-      else setText(this.status, 'The connection is lost; the training goes on, and so will this page when it is back.');
-    };
+    this.source = listenTo(new URL(`jobs/${this.training.id}/events`, this.base), {
+      hear: (news) => this.hear(news),
+      waiting: () => setText(this.status, 'The connection is lost; the training goes on, and so will this page when it is back.'),
+      none: () => this.lost(),
+    });
     this.host.addEventListener('keydown', this.onEscape = (event) => event.key === 'Escape' && this.release());
   }
 
@@ -140,6 +139,12 @@ export class Live {
     side.model = { ...model, features: model.data.features };
     this.data = model.data;
     side.epochs = model.done.map((stats) => ({ ...stats }));
+    // A training that was cut off goes on from its last whole epoch: what came after it comes again.
+    const before = ({ epoch }) => epoch < model.done.length;
+    side.moments = side.moments.filter(before);
+    side.curve = side.curve.filter(before);
+    side.shown = -1;
+    side.since = side.moments.length;
     const folder = `jobs/${this.training.id}/moments`;
     this.images ??= fetchPart(new URL(`${folder}/${model.model}/images.safetensors`, this.base));
     this.images.catch(() => { this.images = undefined; });
@@ -170,6 +175,7 @@ export class Live {
       if (this.gone) return;
       side.shown = index;
       this.put(kind, atlas);
+      this.notices.settle();
       this.host.dataset[`shown${kind}`] = String(index);
       this.host.dataset[`delay${kind}`] = String(Math.round(Date.now() - side.moments[index].sent * 1000));
     } catch (error) {
@@ -332,10 +338,10 @@ export class Live {
     setText(text, `epoch ${last.epoch.toFixed(1)} of ${model.epochs}${speed ? ` · ${Math.round(speed).toLocaleString('en')} images/s` : ''}${this.remaining(kind)}`);
   }
 
-  /** What is left at the pace since the start, looking included. */
+  /** What is left at the pace since the start, or since it went on, looking included. */
   remaining(kind) {
-    const { model, moments, ended } = this.sides[kind];
-    const first = moments[0], last = moments[moments.length - 1];
+    const { model, moments, ended, since } = this.sides[kind];
+    const first = moments[since], last = moments[moments.length - 1];
     const pace = (last.epoch - first.epoch) / (last.sent - first.sent);
     if (ended || !(pace > 0) || this.state !== 'training') return '';
     const seconds = Math.ceil((model.epochs - last.epoch) / pace);
@@ -412,7 +418,7 @@ export class Live {
   async post(what, body) {
     try {
       const response = await fetch(new URL(`jobs/${this.training.id}/${what}`, this.base), {
-        method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Latent-Explorer': '1' }, body: JSON.stringify(body),
+        method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body),
       });
       const answer = await response.json();
       if (response.ok) return answer;

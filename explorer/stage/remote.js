@@ -99,7 +99,7 @@ export function makeRemoteDecoder(model, base) {
     codes.forEach((code, i) => body.set(code, i * latentDim));
     let response;
     try {
-      response = await fetch(new URL(model.decode, base), { method: 'POST', body, headers: { 'X-Latent-Explorer': '1', 'Content-Type': 'application/octet-stream' } });
+      response = await fetch(new URL(model.decode, base), { method: 'POST', body, headers: { 'Content-Type': 'application/octet-stream' } });
     } catch {
       throw new Error('The server does not answer. Check the connection, then move the probe.');
     }

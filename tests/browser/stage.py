@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
+import threading
+import time
+from collections.abc import Iterator
+
 import numpy as np
 from playwright.sync_api import Locator, Page
 
@@ -12,6 +18,14 @@ READ = """canvas => Array.from(canvas.getContext('2d').getImageData(0, 0, canvas
 def pixels(page: Page, name: str) -> np.ndarray:
     """[H * W], 0 to 255: the grey values of the image of this name."""
     return np.array(page.get_by_role("img", name=name, exact=True).evaluate(READ))
+
+
+def wait_until(page: Page, expression: str, arg: object = None, *, timeout_ms: int = 30_000) -> None:
+    """As page.wait_for_function, which needs eval: the page's policy forbids that."""
+    end = time.monotonic() + timeout_ms / 1000
+    while not page.evaluate(expression, arg):
+        assert time.monotonic() < end, f"{expression} is not so"
+        page.wait_for_timeout(20)
 
 
 def latent_map(page: Page, kind: str) -> Locator:
@@ -51,3 +65,29 @@ def scale(page: Page, kind: str) -> tuple[np.ndarray, np.ndarray]:
 
 def choose(page: Page, switch: str, option: str) -> None:
     page.get_by_role("radiogroup", name=switch).get_by_role("radio", name=option, exact=True).click()
+
+
+@contextlib.contextmanager
+def another_origin(body: str = "") -> Iterator[tuple[str, list[str]]]:
+    """The address of a server that answers everything with this page, and the paths that it was asked for."""
+    asked: list[str] = []
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(f"<!DOCTYPE html><link rel=icon href=data:,>{body}".encode())
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/", asked
+    server.shutdown()
+    server.server_close()

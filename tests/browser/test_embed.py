@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import http.server
 import json
 import re
-import threading
-from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import numpy as np
@@ -17,7 +13,7 @@ from playwright.sync_api import Browser, Frame, Page, Route, expect
 
 import explorer
 from tests.browser.conftest import OpenPage
-from tests.browser.stage import code, latent_map, pixels
+from tests.browser.stage import another_origin, code, latent_map, pixels
 from tests.browser.test_explore import torch_pixels
 
 pytestmark = pytest.mark.browser
@@ -36,27 +32,6 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs)))
-
-
-@contextlib.contextmanager
-def another_origin(body: str) -> Iterator[str]:
-    """The address of a page with this body, on a server of its own."""
-
-    class Answer(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.end_headers()
-            self.wfile.write(f"<!DOCTYPE html><title>Another page</title><link rel=icon href=data:,>{body}".encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
 
 
 def check_decoded(page: Page | Frame) -> None:
@@ -81,7 +56,7 @@ def test_the_frame_to_copy_shows_the_stage_alone_as_it_stood_on_a_page_of_anothe
     # The app is at one site and the page at another, so that the frame's cookies are refused.
     text = text.replace("localhost", "127.0.0.1")
     complaints: list[str] = []
-    with another_origin(f"<body style='margin: 0'>{text}") as address:
+    with another_origin(f"<title>Another page</title><body style='margin: 0'>{text}") as (address, _):
         context = browser.new_context(viewport={"width": 900, "height": 950})
         other = context.new_page()
         other.on("console", lambda message: message.type == "error" and complaints.append(message.text))

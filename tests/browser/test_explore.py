@@ -131,7 +131,6 @@ def test_samples_are_the_same_for_the_same_seed_and_use_the_same_random_numbers(
     rows = [f"{name} from N(0, I)" for name in names] + ["AE sample 3 from a mixture fitted to its codes"]
 
     def read(page: Page) -> list[bytes]:
-        page.wait_for_function("() => true")
         page.wait_for_timeout(400)
         return [pixels(page, name).tobytes() for name in rows]
 

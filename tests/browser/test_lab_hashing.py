@@ -16,7 +16,7 @@ from explorer import data
 from explorer.checkpoints import PRETRAINED
 from explorer.labs.documents import MIN_DOCUMENTS
 from explorer.labs.hashing import hamming
-from tests.browser.stage import choose, slider
+from tests.browser.stage import choose, slider, wait_until
 
 pytestmark = pytest.mark.browser
 SHIPPED = PRETRAINED / "labs"
@@ -105,7 +105,7 @@ def test_the_bucket_follows_the_radius_the_query_and_the_code(
     check_bucket(page, arrays, "itq", 8, 3, 8)
     bits = np.unpackbits(arrays["lsh.8.queries"][3])
     expect(page.get_by_role("img", name=f"LSH code: {''.join(map(str, bits))}", exact=True)).to_be_visible()
-    page.wait_for_function("location.search.includes('query=3') && location.search.includes('bits=8')")
+    wait_until(page, "location.search.includes('query=3') && location.search.includes('bits=8')")
     assert "radius=8" in page.evaluate("location.search")
 
     record = json.loads((SHIPPED / "hashing.json").read_text())

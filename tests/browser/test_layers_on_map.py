@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 import explorer
 from explorer import atlas, catalogue, checkpoints, classifier, data
 from tests.browser.conftest import OpenPage
-from tests.browser.stage import choose, code, latent_map, move, pixels, scale
+from tests.browser.stage import choose, code, latent_map, move, pixels, scale, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -179,11 +179,12 @@ def test_each_layer_is_seen_on_both_maps_beside_its_legend_and_lies_in_the_addre
         choose(page, "Layer", name)
         for kind in ("AE", "VAE"):
             expect(latent_map(page, kind)).to_have_attribute("data-layer", re.compile(layer))
-            page.wait_for_function(
+            wait_until(
+                page,
                 "([map, before]) => map.dataset.layer.endsWith('done') || map.querySelector('canvas')"
                 ".getContext('2d').getImageData(100, 100, 1, 1).data[3] !== before",
-                arg=[latent_map(page, kind).element_handle(), round(255 * bare[kind][100, 100])],
-                timeout=PATIENCE_MS,
+                [latent_map(page, kind).element_handle(), round(255 * bare[kind][100, 100])],
+                timeout_ms=PATIENCE_MS,
             )
             assert (opacity(page, kind) != bare[kind]).mean() > 0.2
         expect(legend(page)).to_contain_text(name)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from launch import serve
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
 from explorer.settings import count_parameters
-from tests.browser.stage import code, latent_map, pixels, slider
+from tests.browser.stage import code, latent_map, pixels, slider, wait_until
 
 pytestmark = pytest.mark.browser
 SLOW = 60_000
@@ -69,12 +71,13 @@ def wait_for_state(page: Page, *states: str) -> None:
 
 
 def shown_after(page: Page, moment: int) -> None:
-    page.wait_for_function(
+    wait_until(
+        page,
         """moment => { const find = (root) => root.querySelector('[data-role="stage"]')
             ?? [...root.querySelectorAll('*')].map((e) => e.shadowRoot && find(e.shadowRoot)).find(Boolean);
             return Number(find(document)?.dataset.shownvae) > moment; }""",
-        arg=moment,
-        timeout=SLOW,
+        moment,
+        timeout_ms=SLOW,
     )
 
 
@@ -107,6 +110,22 @@ def test_a_reload_finds_the_training_again_and_the_film_has_all_of_it(server: st
     wait_for_state(page, "stopped")
 
 
+def test_a_page_goes_on_by_itself_when_its_server_was_killed_and_started_again(person: Person, tmp_path: Path) -> None:
+    with serve(LATENT_EXPLORER_STATE=str(tmp_path / "state")) as first:
+        page = start(person(), first.url, epochs=200, dataset="Digits 8×8, 1,438 images")
+        page.locator('[data-ready="true"]').wait_for(state="attached", timeout=SLOW)
+        shown_after(page, 12)
+        os.kill(first.pid, signal.SIGKILL)
+    expect(page.get_by_text("The connection is lost; the training goes on")).to_be_visible(timeout=SLOW)
+    seen = int(stage(page)["shownvae"])
+    with serve(port=int(first.url.rpartition(":")[2]), LATENT_EXPLORER_STATE=str(tmp_path / "state")):
+        expect(page.get_by_text("The server was started again.")).to_be_visible(timeout=SLOW)
+        shown_after(page, seen + 3)
+        assert stage(page)["state"] == "training"
+        page.get_by_role("button", name="Stop", exact=True).click()
+        wait_for_state(page, "stopped")
+
+
 def test_two_people_wait_for_one_another_and_see_nothing_of_each_other(server: str, person: Person) -> None:
     anna, ben = person(), person()
     hers = start(anna, server, epochs=200)
@@ -119,7 +138,7 @@ def test_two_people_wait_for_one_another_and_see_nothing_of_each_other(server: s
     expect(spy.get_by_text("There is no such training of yours on this server")).to_be_visible(timeout=SLOW)
     job = re.search(r"job=(\w+)", hers.url)
     assert job
-    stop = """async (job) => (await fetch(`jobs/${job}/stop`, {method: 'POST', headers: {'X-Latent-Explorer': '1'},
+    stop = """async (job) => (await fetch(`jobs/${job}/stop`, {method: 'POST',
         body: '{"keep": false}'})).status"""
     assert spy.evaluate(stop, job.group(1)) == 404
     assert spy.evaluate("async (job) => (await fetch(`jobs/${job}/events`)).status", job.group(1)) == 404

@@ -22,7 +22,7 @@ from safetensors.torch import save
 import explorer
 from explorer import atlas, catalogue, checkpoints, models, packing
 from tests.browser.conftest import BROWSER_FLAGS, OpenPage, find
-from tests.browser.stage import READ, choose, code, pixels
+from tests.browser.stage import READ, choose, code, pixels, wait_until
 
 pytestmark = pytest.mark.browser
 SHIPPED = [entry for entry in catalogue.shipped().entries if entry.card.dataset in ("mnist", "fashion-mnist")]
@@ -362,7 +362,7 @@ def test_other_data_and_dimensions_answer_for_the_same_drawing(page: Page) -> No
     select(page, "Fashion-MNIST", "16")
     assert np.array_equal(pixels(page, "Your drawing"), drawn)
     check_answers(page, "fashion-mnist", 16)
-    page.wait_for_function("location.search.includes('data=fashion-mnist') && location.search.includes('d=16')")
+    wait_until(page, "location.search.includes('data=fashion-mnist') && location.search.includes('d=16')")
     select(page, "MNIST", "2")
 
 
@@ -634,9 +634,10 @@ def test_the_camera_takes_a_picture_and_is_switched_off(browser: Browser, app: s
     shutter = page.get_by_role("button", name="Take the picture")
     expect(shutter).to_be_focused()
     assert page.evaluate(LIVE) == ["live"]
-    page.wait_for_function(
+    wait_until(
+        page,
         "[...document.querySelectorAll('*')].some(function seen(e) {"
-        " return e.videoWidth > 0 || [...(e.shadowRoot?.querySelectorAll('*') ?? [])].some(seen); })"
+        " return e.videoWidth > 0 || [...(e.shadowRoot?.querySelectorAll('*') ?? [])].some(seen); })",
     )
     before = pixels(page, SEEN)
     page.keyboard.press("Enter")
@@ -759,7 +760,7 @@ def test_a_drawing_outlasts_a_reload_other_data_and_a_look_at_explore(open_page:
         page.keyboard.press(key)
     page.get_by_role("checkbox", name="Centre").uncheck()
     drawn, seen = pixels(page, "Your drawing"), pixels(page, SEEN)
-    page.wait_for_function("!location.search.includes('image')")
+    wait_until(page, "!location.search.includes('image')")
 
     def is_there() -> None:
         page.locator('.yours[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
@@ -814,7 +815,7 @@ def test_an_own_pair_answers_with_its_own_weights_and_for_its_owner_alone(
     assert np.array_equal(pixels(page, SEEN), seen)
     expect(page.get_by_text("mine-vae, 16 dimensions")).to_be_visible()
     check_answers(page, "mnist", 16)
-    page.wait_for_function("location.search.includes('models=mine')")
+    wait_until(page, "location.search.includes('models=mine')")
 
     weights = f"{app}/mine/{explorer.load('mnist-vae-16').card.sha256}"
     assert weights in fetched

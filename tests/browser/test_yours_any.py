@@ -17,7 +17,7 @@ from explorer import own_data, packing, projection, worker
 from explorer.data import Dataset, Feature
 from explorer.loaded import Model
 from explorer.settings import Settings
-from tests.browser.stage import choose
+from tests.browser.stage import choose, wait_until
 
 pytestmark = pytest.mark.browser
 PATIENCE_MS = 60_000
@@ -233,7 +233,7 @@ def test_what_is_brought_outlasts_a_reload_in_its_colours(page: Page, models: di
     select(page, "colours")
     give(page, photograph())
     seen = image(page, SEEN)
-    page.wait_for_function("location.search.includes('models=colours')")
+    wait_until(page, "location.search.includes('models=colours')")
     page.reload()
     page.locator('.yours[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
     assert np.array_equal(answers(page, models["colours"]), seen)
@@ -270,7 +270,7 @@ def test_the_row_of_a_table_is_changed_by_sliders_in_its_units(page: Page, model
     give_up = page.get_by_role("alert").filter(has_text="These models learned the rows of a table")
     page.evaluate(DROP)
     expect(give_up).to_be_visible()
-    page.wait_for_function("location.search.includes('models=rows') && !location.search.includes('image')")
+    wait_until(page, "location.search.includes('models=rows') && !location.search.includes('image')")
     page.reload()
     page.locator('.yours[data-ready="true"]').first.wait_for(state="attached", timeout=PATIENCE_MS)
     check_codes(page, models["rows"], changed / np.float32(255))

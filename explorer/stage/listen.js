@@ -1,0 +1,49 @@
+/** The news of a job, heard again after whatever cut it off: a lost connection, a server that was started anew. */
+
+const AGAIN_MS = 2000;
+
+/**
+ * @param {URL} address
+ * @param {object} on
+ * @param {(news: any) => void} on.hear  after a gap all that was said may come again, from the first
+ * @param {() => void} on.waiting  the server does not answer now
+ * @param {() => void} on.none  the server has no such job
+ * @returns {{close: () => void}}
+ */
+export function listenTo(address, { hear, waiting, none }) {
+  let source = null, timer = 0, closed = false;
+
+  function open() {
+    source = new EventSource(address);
+    source.onmessage = ({ data }) => hear(JSON.parse(data));
+    source.addEventListener('end', close);
+    source.onerror = () => {
+      if (source.readyState === EventSource.CLOSED) ask();
+      else waiting();
+    };
+  }
+
+  /** The browser has given up: because there is no such job, or because a proxy answered for a server that is away. */
+  async function ask() {
+    const asking = new AbortController();
+    const status = await fetch(address, { signal: asking.signal }).then((answer) => answer.status, () => 0);
+    asking.abort();
+    if (closed) return;
+    if (status === 404) {
+      close();
+      none();
+    } else {
+      waiting();
+      timer = setTimeout(open, AGAIN_MS);
+    }
+  }
+
+  function close() {
+    closed = true;
+    clearTimeout(timer);
+    source.close();
+  }
+
+  open();
+  return { close };
+}
