@@ -99,7 +99,7 @@ class Person:
         cookies = self.http.cookie_jar.filter_cookies(URL(self.url))
         token = cookies[XSRF].value if XSRF in cookies else "PLACEHOLDER_AUTH_TOKEN"
         self.stream = await self.http.ws_connect(
-            f"{self.url}/{STREAM}", protocols=("streamlit", token), origin=self.url, max_msg_size=0
+            f"{self.url}/{STREAM}", protocols=("streamlit", token), origin=str(URL(self.url).origin()), max_msg_size=0
         )
 
     async def leave(self) -> None:
