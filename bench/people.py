@@ -254,9 +254,7 @@ async def person(url: str) -> AsyncIterator[Person]:
     # Addresses in place of names have cookies too: the apps under test have no others.
     jar = aiohttp.CookieJar(unsafe=True)
     wait = aiohttp.ClientTimeout(total=PATIENCE_S)
-    async with aiohttp.ClientSession(
-        url, connector=connector, cookie_jar=jar, timeout=wait, auto_decompress=False
-    ) as http:
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, timeout=wait, auto_decompress=False) as http:
         one = Person(url, http)
         try:
             yield one
