@@ -22,12 +22,12 @@ app = st.App(
     lifespan=server.lifespan,
     middleware=[
         Middleware(request_log.RequestLog, routes=routes, base_path=base_path, visitor_of=visitors.visitor_of),
+        Middleware(server.PackedFrontend, base_path=base_path),
         Middleware(guard.OwnPagesOnly),
         Middleware(guard.BoundedUploads, held=uploaded, max_file=st.get_option("server.maxUploadSize") << 20),
         Middleware(visitors.Visitors, present=visitors.data_shelf().present),
         Middleware(server.NoUploads, base_path=base_path),
-        Middleware(server.PageHeaders, base_path=base_path, models=models),
-        Middleware(server.KnownBase, base_path=base_path),
-        Middleware(server.PackedFrontend, base_path=base_path),
+        Middleware(server.PageHeaders),
+        Middleware(server.PageHead, base_path=base_path, models=models),
     ],
 )

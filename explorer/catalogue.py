@@ -247,9 +247,8 @@ def describe(entry: Entry, *, folder: str = "atlas") -> dict[str, Any]:
     """One model in plain values. folder: where the browser fetches its parts."""
     wanted = ("name", "dataset", "model", "arch", "hidden", "image_shape", "latent_dim", "beta", "epochs", "seed")
     figures = ("n_train", "n_test", "test_recon", "test_recon_sampled", "test_kl", "parameters")
-    card = dataclasses.asdict(entry.card)
     return {
-        **{key: card[key] for key in (*wanted, *figures)},
+        **{key: getattr(entry.card, key) for key in (*wanted, *figures)},
         "own": folder == "mine",
         "n": entry.manifest["n"],
         "layers": entry.manifest["layers"],

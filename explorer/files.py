@@ -14,6 +14,8 @@ import os
 import re
 import shutil
 import tempfile
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,31 @@ def read_checked(path: Path, *, expected_sha256: str, max_bytes: int) -> bytes:
             f"{path} is damaged: its sha256 is {found[:12]}…, it should be {expected_sha256[:12]}…; get the file again"
         )
     return content
+
+
+class Once:
+    """Files named by their hash, each read and checked once and then shared by all who ask for it.
+
+    most_bytes: how much is kept in all; what was asked for longest ago goes first. Every method may be called from any
+    thread.
+    """
+
+    def __init__(self, *, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self.kept: OrderedDict[str, bytes] = OrderedDict()
+        self.lock = threading.Lock()
+
+    def read(self, path: Path, *, expected_sha256: str, max_bytes: int) -> bytes:
+        """As read_checked, whose DamagedFile it raises."""
+        with self.lock:  # also while it is read: a class that comes all at once reads a file once
+            content = self.kept.get(expected_sha256)
+            if content is None:
+                content = read_checked(path, expected_sha256=expected_sha256, max_bytes=max_bytes)
+                self.kept[expected_sha256] = content
+            self.kept.move_to_end(expected_sha256)
+            while sum(map(len, self.kept.values())) > self.most_bytes:
+                self.kept.popitem(last=False)
+            return content
 
 
 def read_record(path: Path, *, what: str, known_format: int, max_bytes: int) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from explorer.files import sha256
 
 FOLDER = Path(__file__).parent / "stage"
 ENTRY = "index.js"
-ENTRY_ADDRESS = f"_stcore/bidi-components/explorer.stage/{ENTRY}"  # where Streamlit itself looks for it
+ENTRY_FOLDER = "_stcore/bidi-components/explorer.stage"  # where Streamlit itself looks for it
+PAGES = {"": "stage.js", "train": "live.js", "learn": "learn.js", "labs": "labs.js", "yours": "yours.js"}
 
 
 @functools.cache
@@ -27,17 +28,21 @@ def address() -> str:
 IMPORT = re.compile(r"(?<=\bfrom ')\./(?=([\w.]+)';)")  # the ./ of: import { h } from './dom.js';
 
 
-def bare(*entries: str) -> dict[str, str]:
-    """Modules and all that they import, by name, for a page without a folder of them: each imports by the bare name.
-
-    Nothing else is changed in their text; an import map says what the names stand for.
-    """
+def texts(*entries: str) -> dict[str, str]:
+    """The text of modules and of all that they import, by name."""
     found: dict[str, str] = {}
     waiting = [*entries]
     while waiting:
         name = waiting.pop()
         if name not in found:
-            text = (FOLDER / name).read_text(encoding="utf-8")
-            waiting += [match[1] for match in IMPORT.finditer(text)]
-            found[name] = IMPORT.sub("", text)
+            found[name] = (FOLDER / name).read_text(encoding="utf-8")
+            waiting += [match[1] for match in IMPORT.finditer(found[name])]
     return found
+
+
+def bare(*entries: str) -> dict[str, str]:
+    """Modules and all that they import, by name, for a page without a folder of them: each imports by the bare name.
+
+    Nothing else is changed in their text; an import map says what the names stand for.
+    """
+    return {name: IMPORT.sub("", text) for name, text in texts(*entries).items()}

@@ -42,10 +42,12 @@ from explorer import (
 )
 from explorer.atlas import MAX_PART_BYTES
 from explorer.catalogue import Catalogue, Entry
-from explorer.files import DamagedFile, public, read_checked
+from explorer.files import DamagedFile, Once, public
 from explorer.foreign import serving
 
 FOREVER = "public, max-age=31536000, immutable"
+MOST_SHARED_BYTES = 64_000_000  # all that ships is 44 MB
+MOST_PACKED = 1000  # Streamlit's frontend has some 400 scripts
 READY = "ready"
 SHOWN_ANYWHERE = ("", "/learn", "/labs")  # pages that may be framed by any site, with embed=true
 POWERS = "camera=(self), microphone=(), geolocation=(), usb=(), serial=(), payment=(), display-capture=()"
@@ -71,6 +73,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
     labs = [table.part for table in models.labs.values()]
     others = (*(judge.part for judge in models.judges.values()), *models.lessons.values(), *labs)
     parts.update({part.sha256: part for part in others})
+    shared = Once(most_bytes=MOST_SHARED_BYTES)
 
     async def part_by_hash(request: Request) -> Response:
         """One part of an atlas or a classifier, as it lies on the disk. The name is its hash, so it never changes."""
@@ -79,7 +82,7 @@ def routes(base_path: str, models: Catalogue) -> list[Route]:
             return PlainTextResponse("There is no atlas file of that name.", status_code=404)
         try:
             content = await asyncio.to_thread(
-                read_checked, part.path, expected_sha256=part.sha256, max_bytes=MAX_PART_BYTES
+                shared.read, part.path, expected_sha256=part.sha256, max_bytes=MAX_PART_BYTES
             )
         except DamagedFile as error:
             return PlainTextResponse(f"{public(str(error), models.root)}.", status_code=500)
@@ -159,18 +162,11 @@ def attachment(content: bytes, name: str, *, kind: str) -> Response:
 
 class PageHeaders:
     """Adds to every answer: no sniffing of types, no address of ours told to other sites, no use of it by their pages.
-    To pages: what they may do, who may frame them, and what to fetch next.
-
-    The stage's modules import one another three deep, and which atlases are wanted is known once they run; named in the
-    page's header, modules and atlases come while Streamlit starts.
+    To pages: what they may do, and who may frame them.
     """
 
-    def __init__(self, app: ASGIApp, *, base_path: str, models: Catalogue) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.prefix = prefix_of(base_path)
-        self.entries, self.dial = models.entries, models.dial
-        kept = [f"{modules.address()}/{name}" for name in modules.names() if name != modules.ENTRY]
-        self.modules = [f"<{self.prefix}/{path}>; rel=modulepreload" for path in (modules.ENTRY_ADDRESS, *kept)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
@@ -183,43 +179,41 @@ class PageHeaders:
                 else:
                     headers["Permissions-Policy"] = POWERS
                     headers.setdefault("Content-Security-Policy", policy.of_page("", ancestors=["'none'"]))
-                    explores = scope["path"].rstrip("/") == self.prefix
-                    atlases = self.atlases(scope["query_string"]) if explores else []
-                    headers["Link"] = ", ".join([*self.modules, *atlases])
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
-    def atlases(self, query_string: bytes) -> list[str]:
-        """The parts that the stage will fetch first for the models an address asks for."""
-        if not self.entries:
-            return []
-        query, first = parse_qs(query_string.decode("ascii", "replace")), self.entries[0].card
-        wanted = (query.get("data", [first.dataset])[0], query.get("d", [str(first.latent_dim)])[0])
-        turned = [entry for entry in self.dial if [entry.card.name] in (query.get("left"), query.get("right"))]
-        usual = [entry for entry in self.entries if (entry.card.dataset, str(entry.card.latent_dim)) == wanted]
-        parts = {entry.parts[name].sha256 for entry in turned or usual for name in ("codes", "decoder", "images")}
-        return [f"<{self.prefix}/atlas/{part}>; rel=preload; as=fetch; crossorigin" for part in sorted(parts)]
 
+class PageHead:
+    """Writes into the head of each page where its server is, and what to fetch next.
 
-class KnownBase:
-    """Tells Streamlit's frontend where its server is, in each page, and the browser what the page may do.
+    Streamlit's frontend would look for the server: under the page's own path first, which is 404 for all pages but the
+    first, and browsers put that into their list of errors. The browser works it out, since a proxy may have put more
+    before the base path: the last part of the address is the page's, but where the base path itself is the end.
 
-    Both stand here, since the policy names the page's scripts by their hashes. The frontend would look for its server:
-    under the page's own path first, which is 404 for all pages but the first, and browsers put that into their list of
-    errors. The browser works it out, since a proxy may have put more before the base path: the last part of the address
-    is the page's, but where the base path itself is the end.
+    The stage's modules import one another three deep, and which atlases are wanted is known once they run; named in the
+    page, its own modules and atlases come while Streamlit starts. They are not named in a header: proxies have bounds
+    for those, nginx 4 KB unless told otherwise.
+
+    The policy of what the page may do stands here too, since it names the page's scripts by their hashes.
     """
 
-    def __init__(self, app: ASGIApp, *, base_path: str) -> None:
+    def __init__(self, app: ASGIApp, *, base_path: str, models: Catalogue) -> None:
         self.app = app
         self.shown_anywhere = [prefix_of(base_path) + path for path in SHOWN_ANYWHERE]
         self.frames = policy.frames_here()
-        base = json.dumps(prefix_of(base_path)).replace("<", "\\u003c")
+        self.prefix = prefix_of(base_path)
+        self.entries, self.dial = models.entries, models.dial
+        base = json.dumps(self.prefix).replace("<", "\\u003c")
         self.script = (
             f"<script>{{const base={base},path=location.pathname;window.__streamlit={{BACKEND_BASE_URL:location.origin+"
             'String(base&&path.endsWith(base)?path:path.replace(/[^/]*$/,""))}}</script>'
-        ).encode()
+        )
+        addresses = [f"{modules.ENTRY_FOLDER}/{modules.ENTRY}"]
+        self.modules = {
+            page: [*addresses, *(f"{modules.address()}/{name}" for name in modules.texts(entry))]
+            for page, entry in modules.PAGES.items()
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asks_for_page = scope["type"] == "http" and scope["method"] == "GET"
@@ -229,7 +223,8 @@ class KnownBase:
         plain = [(name, value) for name, value in scope["headers"] if name not in NOT_FORWARDED]
         status, headers, body = await collect(self.app, {**scope, "headers": plain}, receive)
         if is_page(headers):
-            body = body.replace(b"<head>", b"<head>" + self.script, 1)
+            page = scope["path"].removeprefix(self.prefix).strip("/")
+            body = body.replace(b"<head>", f"<head>{self.script}{self.links(page, scope['query_string'])}".encode(), 1)
             headers["Content-Length"] = str(len(body))
             headers["Content-Security-Policy"] = policy.of_page(body.decode(), ancestors=self.ancestors(scope))
         answer = Response(body, status)
@@ -243,16 +238,38 @@ class KnownBase:
             return ["*"]
         return ["'self'", *self.frames]
 
+    def links(self, page: str, query_string: bytes) -> str:
+        """What a page is to fetch, relative to it: its modules and, on the first one, the atlases it starts with."""
+        wanted = [f'<link rel="modulepreload" href="./{path}">' for path in self.modules.get(page, [])]
+        atlases = [] if page else self.atlases(query_string)
+        return "".join(
+            [*wanted, *(f'<link rel="preload" as="fetch" crossorigin href="./atlas/{part}">' for part in atlases)]
+        )
+
+    def atlases(self, query_string: bytes) -> list[str]:
+        """The hashes of the parts that the stage will fetch first for the models an address asks for."""
+        if not self.entries:
+            return []
+        query, first = parse_qs(query_string.decode("ascii", "replace")), self.entries[0].card
+        wanted = (query.get("data", [first.dataset])[0], query.get("d", [str(first.latent_dim)])[0])
+        turned = [entry for entry in self.dial if [entry.card.name] in (query.get("left"), query.get("right"))]
+        usual = [entry for entry in self.entries if (entry.card.dataset, str(entry.card.latent_dim)) == wanted]
+        return sorted(
+            {entry.parts[name].sha256 for entry in turned or usual for name in ("codes", "decoder", "images")}
+        )
+
 
 class PackedFrontend:
-    """Sends scripts and styles gzipped, each compressed once: Streamlit's own are 0.9 MB then in place of 2.9 MB.
+    """Sends scripts and styles gzipped, each read and compressed once: Streamlit's own are 0.9 MB then, not 2.9 MB.
 
-    Streamlit leaves that to a proxy, so as not to compress for every visitor anew.
+    Streamlit leaves that to a proxy, so as not to compress for every visitor anew. As the outermost layer it answers
+    most of what a first visit asks for without asking the others.
     """
 
     def __init__(self, app: ASGIApp, *, base_path: str) -> None:
         self.app = app
-        self.folders = tuple(f"{prefix_of(base_path)}/{folder}/" for folder in ("static", modules.address()))
+        folders = ("static", modules.address(), modules.ENTRY_FOLDER)
+        self.folders = tuple(f"{prefix_of(base_path)}/{folder}/" for folder in folders)
         self.packed: dict[str, Response] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -271,7 +288,11 @@ class PackedFrontend:
             headers["Content-Length"] = str(len(content))
             headers["Content-Encoding"] = "gzip"
             headers.add_vary_header("Accept-Encoding")
-            self.packed[path] = Response(content, headers=headers)
+            answer = Response(content, headers=headers)
+            if len(self.packed) < MOST_PACKED:  # a path can be written in many ways
+                self.packed[path] = answer
+            await answer(scope, receive, send)
+            return
         await self.packed[path](scope, receive, send)
 
     def concerns(self, scope: Scope) -> bool:
@@ -330,6 +351,7 @@ async def lifespan(app: object) -> AsyncIterator[None]:
     """Runs while the server does."""
     logs.begin()
     answer_at_once()
+    take_many()
     course().status = READY
     logs.say("server", state=READY, version=explorer.__version__)
     try:
@@ -384,6 +406,19 @@ def answer_at_once() -> None:
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as candidate:
             if candidate.family in (socket.AF_INET, socket.AF_INET6) and candidate.type == socket.SOCK_STREAM:
                 candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def take_many() -> None:
+    """Raise the number of open files to what the system grants: 100 people need 1,400, and many systems start at 1,024.
+
+    Of those each person's browser holds seven connections, and Streamlit three files a session, also for the last 128
+    that were closed.
+    """
+    with contextlib.suppress(ImportError, ValueError, OSError):  # not on Windows; not everywhere allowed
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def prefix_of(base_path: str) -> str:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.files import DamagedFile, read_bounded, read_checked, sha256, write_whole
+from explorer import files
+from explorer.files import DamagedFile, Once, read_bounded, read_checked, sha256, write_whole
 
 
 @given(content=st.binary(max_size=3000))
@@ -79,3 +80,68 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, make) -> None:  # type: ig
     make(tmp_path / "it")
     with pytest.raises(DamagedFile, match="it cannot be read: "):
         read_bounded(tmp_path / "it", max_bytes=1 << 20)
+
+
+# ---- what is shared
+
+
+def files_of(folder: Path, *sizes: int) -> list[tuple[Path, str]]:
+    """Files of some sizes, each with its hash."""
+    found = []
+    for number, size in enumerate(sizes):
+        content = bytes([number]) * size
+        (folder / str(number)).write_bytes(content)
+        found.append((folder / str(number), sha256(content)))
+    return found
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that were read from the disk, in order."""
+    names: list[str] = []
+    plain = files.read_checked
+    monkeypatch.setattr(files, "read_checked", lambda path, **how: names.append(path.name) or plain(path, **how))
+    return names
+
+
+def test_many_who_ask_at_once_share_one_reading(tmp_path: Path, read: list[str]) -> None:
+    [(path, digest)] = files_of(tmp_path, 1000)
+    once, given = Once(most_bytes=5000), []
+    threads = [
+        threading.Thread(target=lambda: given.append(once.read(path, expected_sha256=digest, max_bytes=1000)))
+        for _ in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert read == ["0"]
+    assert len(given) == 20
+    assert all(content is given[0] for content in given), "a copy for each would cost each its memory"
+
+
+def test_what_is_kept_has_a_bound_and_what_was_asked_for_longest_ago_goes(tmp_path: Path, read: list[str]) -> None:
+    known = files_of(tmp_path, 400, 400, 400)
+    once = Once(most_bytes=1000)
+    for number in (0, 1, 0, 2, 0, 1):
+        path, digest = known[number]
+        assert once.read(path, expected_sha256=digest, max_bytes=1000) == path.read_bytes()
+        assert sum(map(len, once.kept.values())) <= 1000
+    assert read == ["0", "1", "2", "1"]
+
+
+def test_one_file_larger_than_the_bound_is_given_and_not_kept(tmp_path: Path) -> None:
+    [(path, digest)] = files_of(tmp_path, 400)
+    once = Once(most_bytes=100)
+    assert once.read(path, expected_sha256=digest, max_bytes=1000) == bytes(400)
+    assert not once.kept
+
+
+def test_a_damaged_file_is_not_kept_and_a_mended_one_is_read(tmp_path: Path) -> None:
+    [(path, digest)] = files_of(tmp_path, 400)
+    once = Once(most_bytes=1000)
+    path.write_bytes(b"damaged")
+    with pytest.raises(DamagedFile, match="is damaged"):
+        once.read(path, expected_sha256=digest, max_bytes=1000)
+    path.write_bytes(bytes(400))
+    assert once.read(path, expected_sha256=digest, max_bytes=1000) == bytes(400)

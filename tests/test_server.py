@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,17 +17,19 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 import explorer
-from explorer import atlas, catalogue, checkpoints, modules, server
+from explorer import atlas, catalogue, checkpoints, files, modules, server
 from explorer.files import sha256
 from explorer.jobs import Jobs, Limits
 from tests.asgi import get
+
+NOTHING = catalogue.read(Path("there-is-no-such-folder"))
 
 
 def app_for(root: Path, base_path: str = "") -> Starlette:
     models = catalogue.read(root)
     return Starlette(
         routes=server.routes(base_path, models),
-        middleware=[Middleware(server.PageHeaders, base_path=base_path, models=models)],
+        middleware=[Middleware(server.PageHeaders)],
     )
 
 
@@ -44,6 +47,16 @@ def test_each_part_is_served_as_it_lies_on_the_disk(shipped: Path, model: str) -
         assert answer.headers["content-encoding"] == "gzip"
         assert answer.headers["content-length"] == str(part["bytes"])
         assert gzip.decompress(answer.body)
+
+
+def test_a_part_is_read_once_and_then_given_to_everybody(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, read = app_for(shipped), []
+    plain = files.read_checked
+    monkeypatch.setattr(files, "read_checked", lambda path, **how: read.append(path) or plain(path, **how))
+    digests = [part["sha256"] for part in parts_of(shipped / "digits-vae-3").values()]
+    answers = [get(app, f"/atlas/{digest}").body for _ in range(3) for digest in digests]
+    assert len(read) == len(set(read)) == len(digests)
+    assert [sha256(body) for body in answers] == digests * 3
 
 
 def test_what_is_named_by_its_hash_may_be_kept_for_ever(shipped: Path) -> None:
@@ -166,24 +179,57 @@ def test_files_are_for_reading_only(shipped: Path, method: str) -> None:
 # ---- the frontend
 
 
-async def page(request: Request) -> Response:
-    return HTMLResponse("<p>")
+async def found(request: Request) -> Response:
+    return HTMLResponse("<html><head><title>t</title></head></html>")
 
 
-def link_of(root: Path, path: str, query: str = "") -> str:
-    app = Starlette(routes=[Route("/sub/path/", page)])
-    return get(server.PageHeaders(app, base_path="sub/path", models=catalogue.read(root)), path, query=query).headers[
-        "link"
-    ]
+def page_of(root: Path, path: str, query: str = "") -> str:
+    """The text of a page of an app under /sub/path."""
+    app = Starlette(routes=[Route("/sub/path/{name}", found), Route("/sub/path/", found)])
+    head = server.PageHead(app, base_path="sub/path", models=catalogue.read(root))
+    return get(head, path, query=query, accept="text/html").body.decode()
 
 
-def test_a_page_names_every_module_of_the_stage_under_its_base_path(shipped: Path) -> None:
-    link = link_of(shipped, "/sub/path/")
-    names = [path.name for path in modules.FOLDER.glob("*.js")]
-    assert len(names) > 10
-    for name in names:
-        folder = "_stcore/bidi-components/explorer.stage" if name == "index.js" else modules.address()
-        assert f"</sub/path/{folder}/{name}>; rel=modulepreload" in link
+def imported_from(name: str) -> set[str]:
+    """The modules that a browser loads for one: whatever the lines say that come from './."""
+    known: set[str] = set()
+    waiting = {name}
+    while waiting:
+        one = waiting.pop()
+        known.add(one)
+        lines = (modules.FOLDER / one).read_text().splitlines()
+        named = {
+            line.split("'./")[1].split("'")[0] for line in lines if "from './" in line and not line.startswith("//")
+        }
+        waiting |= named - known
+    return known
+
+
+@pytest.mark.parametrize(
+    ("path", "entry"), [("", "stage.js"), ("learn", "learn.js"), ("labs", "labs.js"), ("yours", "yours.js")]
+)
+def test_a_page_names_just_the_modules_it_will_run(shipped: Path, path: str, entry: str) -> None:
+    text = page_of(shipped, f"/sub/path/{path}")
+    named = re.findall(rf'<link rel="modulepreload" href="\./{modules.address()}/([\w.]+)">', text)
+    assert set(named) == imported_from(entry)
+    assert len(named) == len(set(named))
+    assert '<link rel="modulepreload" href="./_stcore/bidi-components/explorer.stage/index.js">' in text
+
+
+def test_a_page_without_a_stage_names_no_modules(shipped: Path) -> None:
+    assert "modulepreload" not in page_of(shipped, "/sub/path/measure")
+
+
+def test_the_headers_of_a_page_fit_a_proxy(shipped: Path) -> None:
+    app = Starlette(
+        routes=[Route("/", found)],
+        middleware=[
+            Middleware(server.PageHeaders),
+            Middleware(server.PageHead, base_path="", models=catalogue.read(shipped)),
+        ],
+    )
+    headers = get(app, "/", accept="text/html").headers
+    assert sum(len(name) + len(value) + 4 for name, value in headers.items()) < 1000, "nginx takes 4 KB in all"
 
 
 def test_a_module_may_be_kept_for_ever_since_its_address_holds_the_hash_of_all(shipped: Path) -> None:
@@ -208,11 +254,11 @@ def test_only_modules_are_served_as_modules(shipped: Path, name: str) -> None:
     ],
 )
 def test_a_page_names_the_atlases_that_its_address_asks_for(query: str, wanted: set[str]) -> None:
-    link = link_of(checkpoints.PRETRAINED, "/sub/path/", query)
+    text = page_of(checkpoints.PRETRAINED, "/sub/path/", query)
     named = {
         entry.card.name
         for entry in catalogue.read().entries
-        if f"</sub/path/atlas/{entry.parts['codes'].sha256}>; rel=preload; as=fetch; crossorigin" in link
+        if f'<link rel="preload" as="fetch" crossorigin href="./atlas/{entry.parts["codes"].sha256}">' in text
     }
     assert named == wanted
 
@@ -276,18 +322,23 @@ def test_a_browser_that_hangs_up_leaves_no_empty_script_for_the_others() -> None
     assert gzip.decompress(get(app, "/static/a.js", accept_encoding="gzip").body) == b"let a = 1;" * 1000
 
 
+def test_a_path_written_in_a_thousand_ways_is_not_kept_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_PACKED", 3)
+    app = server.PackedFrontend(Counting().app, base_path="")
+    for number in range(5):
+        answer = get(app, f"/static/a{number}.js", accept_encoding="gzip")
+        assert gzip.decompress(answer.body) == b"let a = 1;" * 1000
+    assert len(app.packed) == 3
+
+
 def test_a_missing_script_stays_missing() -> None:
     app = server.PackedFrontend(Counting().app, base_path="")
     assert get(app, "/static/none.js", accept_encoding="gzip").status == 404
 
 
-async def found(request: Request) -> Response:
-    return HTMLResponse("<html><head><title>t</title></head></html>")
-
-
 @pytest.mark.parametrize("base_path", ["", "sub/path", "/a</script>b/"])
 def test_a_page_is_told_where_its_server_is(base_path: str) -> None:
-    app = server.KnownBase(Starlette(routes=[Route("/learn", found)]), base_path=base_path)
+    app = server.PageHead(Starlette(routes=[Route("/learn", found)]), base_path=base_path, models=NOTHING)
     answer = get(app, "/learn", accept="text/html,*/*", accept_encoding="gzip")
     text = answer.body.decode()
     assert text.count("<script>const base=") + text.count("<script>{const base=") == 1
@@ -298,7 +349,7 @@ def test_a_page_is_told_where_its_server_is(base_path: str) -> None:
 
 
 def test_what_is_no_page_is_left_as_it_is() -> None:
-    app = server.KnownBase(Counting().app, base_path="")
+    app = server.PageHead(Counting().app, base_path="", models=NOTHING)
     for accept in ("*/*", "text/html"):
         assert get(app, "/static/a.js", accept=accept).body == b"let a = 1;" * 1000
     assert get(app, "/static/none.js", accept="text/html").status == 404
