@@ -308,7 +308,7 @@ def damage(path: Path, how: Callable[[Path], None]) -> None:
 
 
 def told(page: Any) -> str:
-    """All that a page says in words, the stage's sentences among it, as a reader sees it: without Markdown's escapes."""
+    """All that a page says in words, the stage's sentences among it, without Markdown's escapes."""
     stages = [json.loads(one.proto.json) for one in page.get("bidi_component")]
     problems = [sentence for one in stages for sentence in one.get("catalogue", {}).get("problems", [])]
     said = " ".join([*problems, *(one.value for one in (*page.warning, *page.info, *page.error))])

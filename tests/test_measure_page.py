@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from explorer import catalogue, cells, frontier, measurings, scoreboard
+from explorer import catalogue, cells, figures, frontier, measurings, scoreboard, visitors
 from explorer.files import DamagedFile
 from explorer.measurings import Measurings
 from tests import pages, sweep_folder
@@ -111,6 +112,51 @@ def test_what_beta_trades_is_drawn_from_the_sweep_that_ships(many: Measurings) -
     against.set_value("recon/").run()
     assert not page.exception
     assert upward(page) == ["distortion: recon, nats an image", "Reconstruction"]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the charts that were drawn, in order."""
+    names: list[str] = []
+
+    def noting(name: str) -> Callable[..., Any]:
+        plain = getattr(figures, name)
+        return lambda *what: names.append(name) or plain(*what)
+
+    for name in ("by_distribution", "kl_per_dim", "rate_distortion", "against_beta"):
+        monkeypatch.setattr(figures, name, noting(name))
+    return names
+
+
+def charts(page: AppTest) -> list[str]:
+    return [chart.proto.spec for chart in page.get("plotly_chart")]  # type: ignore[attr-defined]
+
+
+def test_the_charts_of_what_ships_are_drawn_once_for_everybody(many: Measurings, drawn: list[str]) -> None:
+    pairs = [{"left": f"{data}-ae-2", "right": f"{data}-vae-2"} for data in ("mnist", "fashion-mnist")]
+    first = [charts(open_page(**pair)) for pair in pairs]
+    drawn.clear()
+    assert [charts(open_page(**pair)) for pair in pairs] == first
+    assert not drawn
+    assert len(first[0]) >= 10
+    assert first[0] != first[1]
+
+
+def test_a_chart_of_ones_own_models_is_kept_nowhere(
+    many: Measurings, drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = catalogue.shipped().root
+    own = tuple(Path(shutil.copytree(root / f"mnist-{kind}-2", tmp_path / f"my-{kind}")) for kind in ("ae", "vae"))
+    for folder in own:
+        card = json.loads((folder / "card.json").read_text())
+        (folder / "card.json").write_text(json.dumps({**card, "name": folder.name}))
+    pair = visitors.Pair("my", own, tuple(map(catalogue.read_both_halves, own)))
+    monkeypatch.setattr(visitors.Shelf, "pairs", lambda self, visitor: {"my": pair})
+    for _ in range(2):
+        drawn.clear()
+        open_page(left="my-ae", right="my-vae")
+        assert drawn.count("by_distribution") == len(scoreboard.DISTRIBUTED)
+        assert drawn.count("kl_per_dim") == 1
 
 
 def upward(page: AppTest) -> list[str]:
