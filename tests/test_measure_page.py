@@ -15,6 +15,7 @@ from explorer import catalogue, cells, figures, frontier, measurings, scoreboard
 from explorer.files import DamagedFile
 from explorer.measurings import Measurings
 from tests import pages, sweep_folder
+from tests.damage import change_json
 
 
 @pytest.fixture
@@ -148,8 +149,7 @@ def test_a_chart_of_ones_own_models_is_kept_nowhere(
     root = catalogue.shipped().root
     own = tuple(Path(shutil.copytree(root / f"mnist-{kind}-2", tmp_path / f"my-{kind}")) for kind in ("ae", "vae"))
     for folder in own:
-        card = json.loads((folder / "card.json").read_text())
-        (folder / "card.json").write_text(json.dumps({**card, "name": folder.name}))
+        change_json(folder / "card.json", name=folder.name)
     pair = visitors.Pair("my", own, tuple(map(catalogue.read_both_halves, own)))
     monkeypatch.setattr(visitors.Shelf, "pairs", lambda self, visitor: {"my": pair})
     for _ in range(2):
