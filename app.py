@@ -22,9 +22,9 @@ app = st.App(
     lifespan=server.lifespan,
     middleware=[
         Middleware(request_log.RequestLog, routes=routes, base_path=base_path, visitor_of=visitors.visitor_of),
-        Middleware(server.PackedFrontend, base_path=base_path),
         Middleware(guard.OwnPagesOnly),
         Middleware(guard.BoundedUploads, held=uploaded, max_file=st.get_option("server.maxUploadSize") << 20),
+        Middleware(server.PackedFrontend, base_path=base_path),
         Middleware(visitors.Visitors, present=visitors.data_shelf().present),
         Middleware(server.NoUploads, base_path=base_path),
         Middleware(server.PageHeaders),

@@ -162,7 +162,7 @@ def attachment(content: bytes, name: str, *, kind: str) -> Response:
 
 class PageHeaders:
     """Adds to every answer: no sniffing of types, no address of ours told to other sites, no use of it by their pages.
-    To pages: what they may do, and who may frame them.
+    To pages: what they may do, who may frame them.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -185,34 +185,33 @@ class PageHeaders:
 
 
 class PageHead:
-    """Writes into the head of each page where its server is, and what to fetch next.
+    """Writes into the head of each page where its server is and what to fetch next; tells what the page may do.
 
-    Streamlit's frontend would look for the server: under the page's own path first, which is 404 for all pages but the
-    first, and browsers put that into their list of errors. The browser works it out, since a proxy may have put more
-    before the base path: the last part of the address is the page's, but where the base path itself is the end.
+    All stand here, since the policy names the page's scripts by their hashes. Streamlit's frontend would look for its
+    server: under the page's own path first, which is 404 for all pages but the first, and browsers put that into their
+    list of errors. The browser works it out, since a proxy may have put more before the base path: the last part of the
+    address is the page's, but where the base path itself is the end.
 
     The stage's modules import one another three deep, and which atlases are wanted is known once they run; named in the
     page, its own modules and atlases come while Streamlit starts. They are not named in a header: proxies have bounds
     for those, nginx 4 KB unless told otherwise.
-
-    The policy of what the page may do stands here too, since it names the page's scripts by their hashes.
     """
 
     def __init__(self, app: ASGIApp, *, base_path: str, models: Catalogue) -> None:
         self.app = app
-        self.shown_anywhere = [prefix_of(base_path) + path for path in SHOWN_ANYWHERE]
-        self.frames = policy.frames_here()
         self.prefix = prefix_of(base_path)
         self.entries, self.dial = models.entries, models.dial
+        self.shown_anywhere = [self.prefix + path for path in SHOWN_ANYWHERE]
+        self.frames = policy.frames_here()
         base = json.dumps(self.prefix).replace("<", "\\u003c")
         self.script = (
             f"<script>{{const base={base},path=location.pathname;window.__streamlit={{BACKEND_BASE_URL:location.origin+"
             'String(base&&path.endsWith(base)?path:path.replace(/[^/]*$/,""))}}</script>'
         )
-        addresses = [f"{modules.ENTRY_FOLDER}/{modules.ENTRY}"]
+        entry = f"{modules.ENTRY_FOLDER}/{modules.ENTRY}"
         self.modules = {
-            page: [*addresses, *(f"{modules.address()}/{name}" for name in modules.texts(entry))]
-            for page, entry in modules.PAGES.items()
+            page: [entry, *(f"{modules.address()}/{name}" for name in modules.texts(first))]
+            for page, first in modules.PAGES.items()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -220,23 +219,16 @@ class PageHead:
         if not asks_for_page or "text/html" not in Headers(scope=scope).get("accept", ""):
             await self.app(scope, receive, send)
             return
-        plain = [(name, value) for name, value in scope["headers"] if name not in NOT_FORWARDED]
-        status, headers, body = await collect(self.app, {**scope, "headers": plain}, receive)
+        status, headers, body = await collect(self.app, plainly(scope), receive)
         if is_page(headers):
             page = scope["path"].removeprefix(self.prefix).strip("/")
-            body = body.replace(b"<head>", f"<head>{self.script}{self.links(page, scope['query_string'])}".encode(), 1)
+            head = f"<head>{self.script}{self.links(page, scope['query_string'])}"
+            body = body.replace(b"<head>", head.encode(), 1)
             headers["Content-Length"] = str(len(body))
             headers["Content-Security-Policy"] = policy.of_page(body.decode(), ancestors=self.ancestors(scope))
         answer = Response(body, status)
         answer.raw_headers = headers.raw
         await answer(scope, receive, send)
-
-    def ancestors(self, scope: Scope) -> list[str]:
-        """Who may show the page in a frame: all sites where it was made for that, else this server and sites named."""
-        embedded = "true" in parse_qs(scope["query_string"].decode("ascii", "replace").lower()).get("embed", [])
-        if embedded and scope["path"].rstrip("/") in self.shown_anywhere:
-            return ["*"]
-        return ["'self'", *self.frames]
 
     def links(self, page: str, query_string: bytes) -> str:
         """What a page is to fetch, relative to it: its modules and, on the first one, the atlases it starts with."""
@@ -258,12 +250,19 @@ class PageHead:
             {entry.parts[name].sha256 for entry in turned or usual for name in ("codes", "decoder", "images")}
         )
 
+    def ancestors(self, scope: Scope) -> list[str]:
+        """Who may show the page in a frame: all sites where it was made for that, else this server and sites named."""
+        embedded = "true" in parse_qs(scope["query_string"].decode("ascii", "replace").lower()).get("embed", [])
+        if embedded and scope["path"].rstrip("/") in self.shown_anywhere:
+            return ["*"]
+        return ["'self'", *self.frames]
+
 
 class PackedFrontend:
     """Sends scripts and styles gzipped, each read and compressed once: Streamlit's own are 0.9 MB then, not 2.9 MB.
 
-    Streamlit leaves that to a proxy, so as not to compress for every visitor anew. As the outermost layer it answers
-    most of what a first visit asks for without asking the others.
+    Streamlit leaves that to a proxy, or compresses for every visitor anew. As one of the outer layers this answers most
+    of what a first visit asks for without asking the others.
     """
 
     def __init__(self, app: ASGIApp, *, base_path: str) -> None:
@@ -278,7 +277,7 @@ class PackedFrontend:
             return
         path = scope["path"]
         if path not in self.packed:
-            status, headers, body = await collect(self.app, scope, receive)
+            status, headers, body = await collect(self.app, plainly(scope), receive)
             # To a browser that has hung up Streamlit's app answers with nothing: that must not be kept for the others.
             is_whole = headers.get("content-length") == str(len(body))
             if status != 200 or "content-encoding" in headers or not is_whole:
@@ -323,8 +322,12 @@ class NoUploads:
         await app(scope, receive, send)
 
 
-# A page has to be read here, and is what it is now: one that was kept may have come with another policy.
+# What is read here has to be plain and whole: a page that a browser has kept may have come with another policy.
 NOT_FORWARDED = (b"accept-encoding", b"if-none-match", b"if-modified-since")
+
+
+def plainly(scope: Scope) -> Scope:
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name not in NOT_FORWARDED]}
 
 
 def is_page(headers: MutableHeaders) -> bool:

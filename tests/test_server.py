@@ -229,7 +229,7 @@ def test_the_headers_of_a_page_fit_a_proxy(shipped: Path) -> None:
         ],
     )
     headers = get(app, "/", accept="text/html").headers
-    assert sum(len(name) + len(value) + 4 for name, value in headers.items()) < 1000, "nginx takes 4 KB in all"
+    assert sum(len(name) + len(value) + 4 for name, value in headers.items()) < 2000, "nginx takes 4 KB in all"
 
 
 def test_a_module_may_be_kept_for_ever_since_its_address_holds_the_hash_of_all(shipped: Path) -> None:
@@ -305,6 +305,15 @@ def test_what_cannot_be_packed_goes_through_as_it_is(path: str, headers: dict[st
     assert answer.body == b"let a = 1;" * 1000
 
 
+def test_a_path_written_in_a_thousand_ways_is_not_kept_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_PACKED", 3)
+    app = server.PackedFrontend(Counting().app, base_path="")
+    for number in range(5):
+        answer = get(app, f"/static/a{number}.js", accept_encoding="gzip")
+        assert gzip.decompress(answer.body) == b"let a = 1;" * 1000
+    assert len(app.packed) == 3
+
+
 def test_a_browser_that_hangs_up_leaves_no_empty_script_for_the_others() -> None:
     counting = Counting()
 
@@ -320,15 +329,6 @@ def test_a_browser_that_hangs_up_leaves_no_empty_script_for_the_others() -> None
     app = server.PackedFrontend(hung_up_on, base_path="")
     assert get(app, "/static/a.js", accept_encoding="gzip").body == b""
     assert gzip.decompress(get(app, "/static/a.js", accept_encoding="gzip").body) == b"let a = 1;" * 1000
-
-
-def test_a_path_written_in_a_thousand_ways_is_not_kept_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MOST_PACKED", 3)
-    app = server.PackedFrontend(Counting().app, base_path="")
-    for number in range(5):
-        answer = get(app, f"/static/a{number}.js", accept_encoding="gzip")
-        assert gzip.decompress(answer.body) == b"let a = 1;" * 1000
-    assert len(app.packed) == 3
 
 
 def test_a_missing_script_stays_missing() -> None:
