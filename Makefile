@@ -1,4 +1,4 @@
-# make run starts the app; make test runs every test. Both set up all they need in .venv.
+# make run starts the app; make test runs the tests; make soak the long ones. Both set up all they need in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -10,7 +10,7 @@ run: .venv/installed
 test: .venv/installed-dev
 	@$(BIN)/python scripts/get_browser.py >/dev/null
 	@$(BIN)/python scripts/get_nginx.py >/dev/null || echo "The tests that need nginx are left out."
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak" --ignore tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not cluster" --ignore tests/browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 1 -m "not soak" tests/browser
 
 # Tries every promise of RELIABILITY.md, the long tests too, and says which held (at most ten minutes).

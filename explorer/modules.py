@@ -29,7 +29,7 @@ IMPORT = re.compile(r"(?<=\bfrom ')\./(?=([\w.]+)';)")  # the ./ of: import { h 
 
 
 def texts(*entries: str) -> dict[str, str]:
-    """The texts of modules and of all that they import, by name."""
+    """The text of modules and of all that they import, by name."""
     found: dict[str, str] = {}
     waiting = [*entries]
     while waiting:

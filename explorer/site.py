@@ -131,7 +131,7 @@ def texts(models: Catalogue, titles: Titles) -> Iterator[tuple[str, bytes]]:
     yield styles_path, styles
     names = set()
     for page in PAGES:
-        needed = sorted({**modules.bare(page.entry), **modules.bare("page.js")})  # those that its script imports
+        needed = sorted(modules.texts(page.entry, "page.js"))  # those that its script imports
         names.update(needed)
         given = lessons if page.entry == "learn.js" else shown
         yield page.file, page_text(page, given, needed=needed, styles=styles_path).encode()

@@ -308,10 +308,11 @@ def damage(path: Path, how: Callable[[Path], None]) -> None:
 
 
 def told(page: Any) -> str:
-    """All that a page says in words, the stage's sentences among it."""
+    """All that a page says in words, the stage's sentences among it, without Markdown's escapes."""
     stages = [json.loads(one.proto.json) for one in page.get("bidi_component")]
     problems = [sentence for one in stages for sentence in one.get("catalogue", {}).get("problems", [])]
-    return " ".join([*problems, *(one.value for one in (*page.warning, *page.info, *page.error))])
+    said = " ".join([*problems, *(one.value for one in (*page.warning, *page.info, *page.error))])
+    return said.replace("\\", "")
 
 
 @pytest.mark.parametrize("how", [cut_in_half, flip_a_bit, Path.unlink])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from explorer import catalogue, cells, figures, frontier, measurings, scoreboard
 from explorer.files import DamagedFile
 from explorer.measurings import Measurings
 from tests import pages, sweep_folder
+from tests.damage import change_json
 
 
 @pytest.fixture
@@ -145,9 +147,9 @@ def test_a_chart_of_ones_own_models_is_kept_nowhere(
     many: Measurings, drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = catalogue.shipped().root
-    own = (tmp_path / "my-ae", tmp_path / "my-vae")
-    for kind, folder in zip(("ae", "vae"), own):
-        visitors.copy_as(root / f"mnist-{kind}-2", folder)
+    own = tuple(Path(shutil.copytree(root / f"mnist-{kind}-2", tmp_path / f"my-{kind}")) for kind in ("ae", "vae"))
+    for folder in own:
+        change_json(folder / "card.json", name=folder.name)
     pair = visitors.Pair("my", own, tuple(map(catalogue.read_both_halves, own)))
     monkeypatch.setattr(visitors.Shelf, "pairs", lambda self, visitor: {"my": pair})
     for _ in range(2):

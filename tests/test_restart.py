@@ -177,8 +177,8 @@ def test_what_has_ended_is_there_with_all_its_news_until_it_is_old(
     wait_for(job, "done")
     news = list(job.events)
     assert again(serve(), job).events == news
-    later = time.time() + KEPT_S + 60
-    monkeypatch.setattr(time, "time", lambda: later)
+    later = jobs.now() + KEPT_S + 60
+    monkeypatch.setattr(jobs, "now", lambda: later)
     assert serve().get(job.id, "anna") is None
     assert not job.folder.exists()
 

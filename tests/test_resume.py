@@ -185,7 +185,7 @@ def test_a_save_that_finds_no_space_keeps_the_one_before(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="no space left on device"):
         resume.save(tmp_path, model, state, about=ABOUT)
     assert list(tmp_path.iterdir()) == [before]
     assert resume.load(tmp_path)[1].epoch == 0

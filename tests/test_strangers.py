@@ -213,7 +213,7 @@ def test_nothing_that_comes_out_names_a_folder_of_the_server(app: Starlette, cre
     for path in (*READ[:5], *READ[6:9], "/onefile?left={name}&right=mine-vae", "/codes?model={name}", "/health"):
         if "{run}" in path or "{job}/events" not in path:
             answer = ask(app, path.format(**hers), visitor=ANNA)
-            assert answer.status == 200, path
+            assert answer.status == (503 if path == "/health" else 200), path  # no server runs: it is starting
             everything = members(answer.body) + json.dumps(answer.headers).encode()
             assert not [folder for folder in folders_of(crew) if folder in everything], path
 

@@ -34,8 +34,6 @@ from explorer.settings import is_table
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    Chart = Callable[[], go.Figure]
-
 SIDES = ("left", "right")
 GROUPS = ("Completeness", "Continuity", "Prior mismatch", "Price")
 STILL = {"displayModeBar": False}
@@ -196,12 +194,12 @@ def show_examples(shown: Shown, name: str, pair: list[Figure | None]) -> None:
 
 
 @st.cache_resource(max_entries=MOST_DRAWN, show_spinner=False)
-def drawn_once(key: str, _draw: Chart) -> go.Figure:
+def drawn_once(key: str, _draw: Callable[[], go.Figure]) -> go.Figure:
     """A chart of what ships, drawn once a process and shared: to draw one costs ten times what it costs to send it."""
     return _draw()
 
 
-def drawn(shown: Shown, what: str, draw: Chart) -> go.Figure:
+def drawn(shown: Shown, what: str, draw: Callable[[], go.Figure]) -> go.Figure:
     """A chart of two models, what: its name. Those of one's own models are kept nowhere."""
     shipped = catalogue.shipped().root
     if any(folder.parent != shipped for folder in shown.folders):
@@ -350,17 +348,20 @@ def show_distributions(shown: Shown) -> None:
 
 def show_kl(shown: Shown) -> None:
     """KL of each dimension, of the VAEs."""
-    per_dim = {}
-    for head, folder, kind in zip(shown.heads, shown.folders, shown.kinds):
-        if kind == "vae":
-            try:
-                per_dim[head] = atlas.read_part(folder, "codes")["kl_per_dim"].tolist()
-            except DamagedFile as error:
-                st.warning(f"KL of each dimension cannot be shown. {public(str(error), folder.parent)}.")
-    if per_dim:
+    vaes = {head: folder for head, folder, kind in zip(shown.heads, shown.folders, shown.kinds) if kind == "vae"}
+
+    def draw() -> go.Figure:
+        parts = {head: atlas.read_part(folder, "codes") for head, folder in vaes.items()}
+        return figures.kl_per_dim({head: codes["kl_per_dim"].tolist() for head, codes in parts.items()})
+
+    if vaes:
         st.caption("KL of each dimension in nats (a nat is 1.44 bits): one near 0 says nothing of the image.")
-        bars = sum(map(len, per_dim.values()))
-        chart = drawn(shown, f"KL of each dimension of {list(per_dim)}", lambda: figures.kl_per_dim(per_dim))
+        try:
+            chart = drawn(shown, "kl of each dimension", draw)
+        except DamagedFile as error:
+            st.warning(f"KL of each dimension cannot be shown. {public(str(error), shown.folders[0].parent)}.")
+            return
+        bars = sum(len(trace.x) for trace in chart.data)
         st.plotly_chart(chart, width=min(1200, 120 + 60 * bars), config=STILL)
 
 
@@ -381,13 +382,11 @@ def show_frontier() -> None:
         "Orange: an AE of the same size. Numbers at points: beta. Bars: lowest and highest seed."
     )
     st.caption(f"{about} Click a point to see its model on the stage.")
-    what, title = show_charts(
-        found,
-        lambda figure, key: visit(clickable(figure, key)),
-        against="against",
-        make=lambda name, chart: drawn_once(f"{name} {settings}", chart),
-        bind="query-params",
-    )
+
+    def draw(make: Callable[[], go.Figure], key: str) -> None:
+        visit(clickable(drawn_once(f"{key} {settings}", make), key))
+
+    what, title = show_charts(found, draw, against="against", bind="query-params")
     st.download_button(
         "Both figures (HTML, 4.9 MB)",
         lambda: figures.frontier_page(found, what, title, about),
@@ -397,22 +396,14 @@ def show_frontier() -> None:
 
 
 def show_charts(
-    found: Frontier,
-    draw: Callable[[go.Figure, str], object],
-    *,
-    against: str,
-    make: Callable[[str, Chart], go.Figure] = lambda name, chart: chart(),
-    **kept: Any,
+    found: Frontier, draw: Callable[[Callable[[], go.Figure], str], object], *, against: str, **kept: Any
 ) -> tuple[str, str]:
-    """Rate against distortion, and a figure that is chosen, with its title, against beta. against: the choice's key.
-
-    make: has a chart of some name drawn, or has it already.
-    """
+    """Rate against distortion, and a figure that is chosen, with its title, against beta. against: the choice's key."""
     names = {key: scoreboard.title_of(key) for key in found.controls}
     left, right = st.columns(2)
     with left:
         st.markdown("**Rate against distortion**")
-        draw(make("rate against distortion", lambda: figures.rate_distortion(found)), f"rate {against}")
+        draw(lambda: figures.rate_distortion(found), f"rate {against}")
     with right:
         what = st.selectbox(
             "Against beta",
@@ -422,8 +413,7 @@ def show_charts(
             key=against,
             **kept,
         )
-        chart = make(f"{what} against beta", lambda: figures.against_beta(found, what, names[what]))
-        draw(chart, f"chart {against}")
+        draw(lambda: figures.against_beta(found, what, names[what]), f"{what} {against}")
     return what, names[what]
 
 
@@ -497,7 +487,7 @@ def show_sweep(folder: Path, before: cells.Look | None) -> None:
     if seen.records:
         show_charts(
             frontier.collect(seen.records),
-            lambda figure, key: st.plotly_chart(figure, config=STILL, key=key),
+            lambda make, key: st.plotly_chart(make(), config=STILL, key=key),
             against=f"against in {seen.name}",
         )
 
