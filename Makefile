@@ -59,6 +59,7 @@ bench: .venv/installed-dev
 	$(BIN)/python bench/onefile.py
 	$(BIN)/python bench/bring.py
 	$(BIN)/python bench/site.py
+	$(BIN)/python bench/load.py
 	$(BIN)/python bench/scale.py
 
 # Seconds an epoch beside Keras, pytorch/examples and pythae, on the full set: make bench-training ROOT=folder

@@ -13,9 +13,9 @@ peers/empty_app.py, three widgets: the floor of the platform, under the same loa
 - Opened and closed: sessions with Explore, every tenth with Measure. Streamlit keeps the last 128 for two minutes, in
   case they come back, so the first ones cost and the later ones must not: the rise counts from the middle to the end.
 - Two trainings: ten people at work while two pairs, four processes, train.
-- Two processes: nginx before them, sticky by the visitor's cookie; sixteen people go to and fro between Explore and
-  Learn as fast as they are answered. What is possible is bounded by the cores, of which these people need some too:
-  both stand in the table.
+- Two processes: behind nginx as deploy/nginx.conf has it, each person at one of them; sixteen people go to and fro
+  between Explore and Learn as fast as they are answered. What is possible is bounded by the cores, of which these
+  people and nginx need some too.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import random
@@ -36,7 +37,7 @@ from pathlib import Path
 
 from common import Row, browser, p, show, show_machine
 from get_nginx import MISSING, find
-from launch import APP, Server, nginx, serve
+from launch import APP, Server, nginx, serve, sticky
 from people import Person, Troubles, Visit, person, recorded
 
 from explorer.server import take_many
@@ -267,21 +268,7 @@ async def training(url: str, troubles: Troubles) -> AsyncIterator[asyncio.Event]
 
 # --- two processes ----------------------------------------------------------------------------------------------------
 
-STICKY = """
-map $cookie_latent_explorer_visitor $who {{ "" $remote_addr; default $cookie_latent_explorer_visitor; }}
-map $http_upgrade $kind_of_connection {{ "" ""; default upgrade; }}
-upstream app {{ hash $who consistent; {servers} keepalive 64; }}
-server {{
-    listen 127.0.0.1:PORT;
-    location / {{
-        proxy_pass http://app;
-        proxy_http_version 1.1;
-        proxy_set_header Host $http_host;
-        proxy_set_header Upgrade $http_upgrade;
-        proxy_set_header Connection $kind_of_connection;
-    }}
-}}
-"""  # who has a visitor's cookie comes to the same server again
+PATH = "explorer"  # as in deploy/nginx.conf
 
 
 @dataclass(frozen=True)
@@ -291,11 +278,6 @@ class Pace:
     reruns: float
     server_cores: float
     people_cores: float
-
-
-def before(*servers: Server) -> str:
-    """nginx's settings before some servers."""
-    return STICKY.format(servers=" ".join(f"server {one.url.removeprefix('http://')};" for one in servers))
 
 
 async def pace(url: str, servers: list[Server], troubles: Troubles) -> Pace:
@@ -315,13 +297,14 @@ async def with_processes() -> tuple[list[Row], Troubles]:
     if program is None:
         print(MISSING)
         return [], troubles
-    with serve() as first, serve() as second:
+    start = functools.partial(serve, STREAMLIT_SERVER_BASE_URL_PATH=PATH)
+    with start() as first, start() as second:
         for one in (first, second):
-            await pace(one.url, [one], troubles)  # the first pays for imports
-        with nginx(program, before(first)) as front:
-            single = await pace(front.url, [first], troubles)
-        with nginx(program, before(first, second)) as front:
-            double = await pace(front.url, [first, second], troubles)
+            await pace(f"{one.url}/{PATH}", [one], troubles)  # the first pays for imports
+        with nginx(program, sticky([port_of(first)] * 2)) as front:
+            single = await pace(f"{front.url}/{PATH}", [first], troubles)
+        with nginx(program, sticky([port_of(first), port_of(second)])) as front:
+            double = await pace(f"{front.url}/{PATH}", [first, second], troubles)
     cores = os.cpu_count() or 1
     possible = min(2.0, (cores - double.people_cores) / (single.server_cores or float("nan")))
     rows = [
@@ -336,6 +319,10 @@ async def with_processes() -> tuple[list[Row], Troubles]:
 
 
 # --- measuring --------------------------------------------------------------------------------------------------------
+
+
+def port_of(server: Server) -> int:
+    return int(server.url.rpartition(":")[2])
 
 
 def resident_mb(pid: int) -> float:

@@ -99,7 +99,7 @@ class Person:
         cookies = self.http.cookie_jar.filter_cookies(URL(self.url))
         token = cookies[XSRF].value if XSRF in cookies else "PLACEHOLDER_AUTH_TOKEN"
         self.stream = await self.http.ws_connect(
-            f"{self.url}/{STREAM}", protocols=("streamlit", token), origin=self.url, max_msg_size=0
+            f"{self.url}/{STREAM}", protocols=("streamlit", token), origin=str(URL(self.url).origin()), max_msg_size=0
         )
 
     async def leave(self) -> None:
@@ -254,9 +254,7 @@ async def person(url: str) -> AsyncIterator[Person]:
     # Addresses in place of names have cookies too: the apps under test have no others.
     jar = aiohttp.CookieJar(unsafe=True)
     wait = aiohttp.ClientTimeout(total=PATIENCE_S)
-    async with aiohttp.ClientSession(
-        url, connector=connector, cookie_jar=jar, timeout=wait, auto_decompress=False
-    ) as http:
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, timeout=wait, auto_decompress=False) as http:
         one = Person(url, http)
         try:
             yield one

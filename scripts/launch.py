@@ -112,6 +112,16 @@ def nginx(program: str, http: str, *, workers: int = 1) -> Iterator[Server]:
             yield server
 
 
+def sticky(ports: Sequence[int]) -> str:
+    """deploy/nginx.conf itself, before servers on two ports, which may be the same; for nginx(...)."""
+    text = (ROOT / "deploy" / "nginx.conf").read_text()
+    replaced = [(f":{there} max", f":{here} max") for there, here in zip((8501, 8502), ports)]
+    for there, here in (("listen 80;", "listen 127.0.0.1:PORT;"), *replaced):
+        assert text.count(there) == 1
+        text = text.replace(there, here)
+    return text
+
+
 def answers(port: int, process: subprocess.Popen[bytes]) -> bool:
     """Whether something listens on port before the process ends or the time is up."""
     end = time.monotonic() + START_SECONDS

@@ -21,7 +21,7 @@ from typing import Any
 import get_nginx
 import numpy as np
 import pytest
-from launch import ROOT, nginx, serve
+from launch import nginx, serve, sticky
 from playwright.sync_api import BrowserContext, expect
 
 from explorer import logs
@@ -30,7 +30,6 @@ from tests.browser.conftest import OpenPage
 from tests.browser.stage import move, pixels
 
 pytestmark = pytest.mark.browser
-CONFIGURATION = ROOT / "deploy" / "nginx.conf"
 BASE = "explorer"
 FILE_MARK, CONTENT_MARK = "MARKED-FILE-4711", "MARKED-CONTENT-4711"
 PATIENCE_MS, PATIENCE_S = 30_000, 20.0
@@ -70,15 +69,6 @@ class House:
         return connection.getresponse()
 
 
-def configured(ports: list[int]) -> str:
-    """The very file that ships, with the ports of a test."""
-    text = CONFIGURATION.read_text()
-    for there, here in (("listen 80;", "listen 127.0.0.1:PORT;"), *zip((":8501 max", ":8502 max"), ports)):
-        assert text.count(there) == 1
-        text = text.replace(there, here if isinstance(here, str) else f":{here} max")
-    return text
-
-
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     program = get_nginx.find()
@@ -94,7 +84,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         commands = [("sh", "-c", COMMAND, sys.executable, str(log)) for log in made]
         servers = list(both.map(lambda command: stack.enter_context(serve(command, **settings)), commands))
         ports = [int(server.url.rsplit(":", 1)[1]) for server in servers]
-        front = stack.enter_context(nginx(program, configured(ports)))
+        front = stack.enter_context(nginx(program, sticky(ports)))
         port = int(front.url.rsplit(":", 1)[1])
         yield House(elsewhere, port, tuple(Process(server.pid, log) for server, log in zip(servers, made)))  # type: ignore[arg-type]
 
