@@ -16,6 +16,7 @@ from explorer.checkpoints import PRETRAINED
 from explorer.markdown import JOINER
 from tests.browser.conftest import OpenPage
 from tests.browser.stage import another_origin
+from tests.damage import unsealed
 from tests.test_guard import HOSTILE
 
 pytestmark = pytest.mark.browser
@@ -133,7 +134,7 @@ def hostile_models() -> bytes:
     files: dict[str, bytes] = {}
     for kind in ("ae", "vae"):
         folder = PRETRAINED / f"mnist-{kind}-2"
-        card, manifest = (json.loads((folder / one).read_bytes()) for one in ("card.json", "atlas.json"))
+        card, manifest = (unsealed((folder / one).read_bytes()) for one in ("card.json", "atlas.json"))
         card |= {"dataset": f"d){TITLE}{EVIL}", "data_source": EVIL, "data_sha256": EVIL}
         classes = [EVIL, TITLE, "javascript:alert(1)", "www.evil.example", *"456789"]
         manifest["data"] = {"title": f"{TITLE} {EVIL}", "classes": classes, "features": []}
@@ -154,6 +155,7 @@ def check(page: Page, app: str, outside: list[str]) -> None:
     assert outside == []
 
 
+@pytest.mark.soak
 def test_hostile_names_of_models_are_text_on_every_page(browser: Browser, app: str) -> None:
     context = browser.new_context(viewport={"width": 1440, "height": 950})
     page = context.new_page()

@@ -29,7 +29,7 @@ from explorer.visitors import COOKIE
 from tests.browser.conftest import OpenPage
 from tests.browser.stage import move, pixels
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.soak]
 BASE = "explorer"
 FILE_MARK, CONTENT_MARK = "MARKED-FILE-4711", "MARKED-CONTENT-4711"
 PATIENCE_MS, PATIENCE_S = 30_000, 20.0
@@ -166,6 +166,7 @@ def test_two_servers_behind_one_address_are_one_to_their_visitors(
     again = usual.new_page()
     again.goto(f"{house.address}/train?job={job}")
     expect(again.get_by_text("There is no such training of yours on this server")).to_be_visible(timeout=PATIENCE_MS)
+    again.close()
 
     # nobody else was told or asked anything
     with pytest.raises(BlockingIOError):

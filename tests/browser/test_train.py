@@ -110,6 +110,7 @@ def test_a_reload_finds_the_training_again_and_the_film_has_all_of_it(server: st
     wait_for_state(page, "stopped")
 
 
+@pytest.mark.soak
 def test_a_page_goes_on_by_itself_when_its_server_was_killed_and_started_again(person: Person, tmp_path: Path) -> None:
     with serve(LATENT_EXPLORER_STATE=str(tmp_path / "state")) as first:
         page = start(person(), first.url, epochs=200, dataset="Digits 8×8, 1,438 images")
