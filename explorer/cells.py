@@ -19,7 +19,16 @@ from typing import IO, Any
 
 from explorer import frontier
 from explorer.checkpoints import CARD, MAX_CARD_BYTES, MAX_WEIGHTS_BYTES, WEIGHTS
-from explorer.files import DamagedFile, UnknownFormat, read_checked, read_record, sha256, write_record, write_whole
+from explorer.files import (
+    DamagedFile,
+    UnknownFormat,
+    read_checked,
+    read_record,
+    reason,
+    sha256,
+    write_record,
+    write_whole,
+)
 from explorer.scoreboard import FIGURES, MAX_FIGURES_BYTES, MAX_PICTURES_BYTES, PICTURES
 from explorer.settings import Settings
 
@@ -154,8 +163,8 @@ def lock(file: IO[bytes], *, wait: bool = False, shared: bool = False) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise ValueError(f"{Path(file.name).parent} cannot be locked ({why}): take a folder on a local disk") from error
+        where = Path(file.name).parent
+        raise ValueError(f"{where} cannot be locked ({reason(error)}): take a folder on a local disk") from error
     return True
 
 

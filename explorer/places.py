@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from explorer.files import reason
+
 STATE = "LATENT_EXPLORER_STATE"
 PREFIX = "latent-explorer-"
 NOWHERE = Path(
@@ -64,8 +66,9 @@ def take(state: Path) -> Place:
                 remove_orphans(state)
                 return Place(root, lock)
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise ValueError(f"The state folder {state} cannot be written to ({why}): name another with {STATE}") from error
+        raise ValueError(
+            f"The state folder {state} cannot be written to ({reason(error)}): name another with {STATE}"
+        ) from error
     raise ValueError(f"The state folder {state} has {MOST_PLACES} servers already: name another with {STATE}")
 
 

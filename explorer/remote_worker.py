@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer import remote_node
-from explorer.files import unwritten, write_whole
+from explorer.files import reason, unwritten, write_whole
 from explorer.workers import STATES, end_with_reader_alone, ended_by_itself, say, to_go_on
 
 ANSWER_S = 5.0
@@ -141,7 +141,7 @@ def unreachable() -> str:
         try:  # Ray itself takes most of a minute to say so
             socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
         except OSError as error:
-            return (error.strerror or str(error)).lower()
+            return reason(error)
 
     import ray
 

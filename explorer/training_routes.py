@@ -76,8 +76,6 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
             names = await asyncio.to_thread(shelf.keep, job.owner, folders, name=name)
         except ValueError as error:
             return problem(f"{public(str(error))}.", 400)
-        except OSError as error:
-            return problem(f"{unwritten(error, then='keep it again')}.", 507)
         if job.state == "drawing":
             pending.add(task := asyncio.create_task(redraw(jobs, shelf, job, folders, name)))
             task.add_done_callback(pending.discard)
