@@ -9,8 +9,6 @@ OUT/CELL/cell.json      the record, written last, with the sha256 of the files b
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,9 +20,11 @@ from explorer.checkpoints import CARD, MAX_CARD_BYTES, MAX_WEIGHTS_BYTES, WEIGHT
 from explorer.files import (
     DamagedFile,
     UnknownFormat,
+    alone,
+    lock,
+    locked,
     read_checked,
     read_record,
-    reason,
     sha256,
     write_record,
     write_whole,
@@ -126,8 +126,7 @@ def join(out: Path, plan: Plan) -> Plan:
     Raises ValueError if that is of other data, another network, budget or number of samples.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with (out / LOCK).open("ab") as file:
-        lock(file, wait=True)
+    with alone(out / LOCK):
         if (out / PLAN).exists():
             there = read_plan(out)
             check_same(there, plan, out)
@@ -153,32 +152,11 @@ def check_same(there: Plan, plan: Plan, out: Path) -> None:
 # ---- whose turn it is
 
 
-def lock(file: IO[bytes], *, wait: bool = False, shared: bool = False) -> bool:
-    """Take a lock on an open file, which ends with it; False if another has it and there is no waiting.
-
-    Raises ValueError where the file system has no locks.
-    """
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        where = Path(file.name).parent
-        raise ValueError(f"{where} cannot be locked ({reason(error)}): take a folder on a local disk") from error
-    return True
-
-
 def claim(out: Path, cell: Cell) -> IO[bytes] | None:
     """The right to train a cell, as an open file to be closed after; None if another sweep trains it now."""
     folder = out / cell.name
     folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / LOCK).open("ab")
-    with contextlib.ExitStack() as stack:
-        stack.callback(file.close)
-        if not lock(file):
-            return None
-        stack.pop_all()
-    return file
+    return locked(folder / LOCK)
 
 
 def is_claimed(folder: Path) -> bool:

@@ -361,7 +361,7 @@ def download(name: str, *, root: Path) -> Dataset:
     part = root / f".{name}.part"
     try:
         part.mkdir(parents=True, exist_ok=True)
-        with alone(part):
+        with alone(part / ".lock"):
             with contextlib.suppress(DamagedFile):  # another process may have fetched it meanwhile
                 return load_published(name, root)
             fetch(name, part)

@@ -18,7 +18,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 SEAL = "sealed"  # the key of a record's own hash
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -130,11 +130,36 @@ def copy_whole(files: Iterable[Path], folder: Path) -> None:
         raise
 
 
+def lock(file: IO[bytes], *, wait: bool = False, shared: bool = False) -> bool:
+    """Take a lock on an open file, which ends with it, however its process ends; False if another has it.
+
+    wait: until it is free. shared: beside others that share it. Raises ValueError where the file system has no locks.
+    """
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        where = Path(file.name).parent
+        raise ValueError(f"{where} cannot be locked ({reason(error)}): take a folder on a local disk") from error
+    return True
+
+
+def locked(path: Path) -> IO[bytes] | None:
+    """The file, made if need be and locked until it is closed; None if another process has it."""
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(path.open("ab"))
+        if not lock(file):
+            return None
+        stack.pop_all()
+    return file
+
+
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """While this lasts no other process is in here with the same folder. A killed one leaves it free."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def alone(path: Path) -> Iterator[None]:
+    """While this lasts no other process is in here with the same file, which is made if need be."""
+    with path.open("ab") as file:
+        lock(file, wait=True)
         yield
 
 

@@ -6,7 +6,6 @@ server ends, however it ends, so the next one takes the place over with all that
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import stat
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from explorer.files import reason
+from explorer.files import locked, reason
 
 STATE = "LATENT_EXPLORER_STATE"
 PREFIX = "latent-explorer-"
@@ -83,17 +82,6 @@ def make_own(state: Path) -> None:
         raise ValueError(f"The state folder {state} belongs to another user: name one of your own with {STATE}")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ValueError(f"Others may write to the state folder {state}: name one of your own with {STATE}")
-
-
-def locked(path: Path) -> IO[bytes] | None:
-    """The file, locked; None if another process has it."""
-    file = path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
 
 
 def remove_orphans(state: Path) -> None:
