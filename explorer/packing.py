@@ -27,8 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer import atlas, checkpoints, data, described, latent
-from explorer.files import DamagedFile, read_bounded, read_checked, write_whole
-from explorer.files import public as without_folders
+from explorer.files import DamagedFile, public, read_bounded, read_checked, write_whole
 
 if TYPE_CHECKING:
     from explorer.models import AE
@@ -139,15 +138,15 @@ def unpack(content: bytes, into: Path) -> list[Path]:
             for folder in folders:
                 check_model(folder)
         except DamagedFile as error:
-            raise DamagedFile(public(str(error), temporary)) from error
+            raise DamagedFile(in_a_line(str(error), temporary)) from error
         except RecursionError as error:
             raise DamagedFile("A file in the zip is nested too deeply") from error
         return move(folders, into)
 
 
-def public(message: str, root: Path) -> str:
+def in_a_line(message: str, root: Path) -> str:
     """The message as one line of sane length, without the folders above root."""
-    readable = without_folders(message.replace(f"{root}{os.sep}", "")).encode("utf-8", "replace").decode()
+    readable = public(message.replace(f"{root}{os.sep}", "")).encode("utf-8", "replace").decode()
     return textwrap.shorten(readable, MAX_MESSAGE, placeholder=" …")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
 import re
 import secrets
 import shutil
@@ -13,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -399,5 +398,5 @@ def copy_as(folder: Path, target: Path) -> None:
     """A copy of a model under its new folder's name, whole or not there."""
     kept = [file for file in folder.iterdir() if not file.name.startswith((".", "moment-", "images.safetensors"))]
     copy_whole(kept, target)
-    card = json.loads((target / checkpoints.CARD).read_bytes())
-    write_record(target / checkpoints.CARD, {**card, "name": target.name})
+    card = replace(checkpoints.read_card(target), name=target.name)
+    write_record(target / checkpoints.CARD, asdict(card))
