@@ -15,7 +15,8 @@ from starlette.routing import Route
 
 from explorer import atlas, data, demo
 from explorer.files import DamagedFile
-from explorer.jobs import Jobs, LabRun, Refused
+from explorer.job import LabRun
+from explorer.jobs import Jobs, Refused
 from explorer.labs import orders
 from explorer.labs.result import RESULT
 from explorer.training_routes import KEPT, bounded_body, problem

@@ -17,7 +17,8 @@ from starlette.routing import Route
 from explorer import export, packing
 from explorer.atlas import MAX_PART_BYTES
 from explorer.files import DamagedFile, public, read_checked, unwritten
-from explorer.jobs import ENDED, KINDS, Job, Jobs, Training
+from explorer.job import ENDED, KINDS, Job, Training
+from explorer.jobs import Jobs
 from explorer.visitors import Shelf, visitor_of
 
 PING_S = 15

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from explorer import atlas, catalogue, checkpoints, cli, data, frontier, jobs, own_data, packing, scoreboard
+from explorer import atlas, catalogue, checkpoints, cli, data, frontier, own_data, packing, scoreboard
 from explorer.files import DamagedFile, Unwritten, read_bounded, read_record, write_record, write_whole
+from explorer.job import now
 from explorer.labs.result import Result
 from explorer.labs.result import save as save_result
 from explorer.visitors import Shelf
@@ -386,9 +387,9 @@ def test_images_for_a_new_atlas_are_the_subsets_where_the_shipped_ones_are_damag
 
 
 def test_a_clock_that_is_set_back_does_not_turn_news_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = jobs.now()
+    before = now()
     monkeypatch.setattr("time.time", lambda: 0.0)
-    assert before <= jobs.now() <= jobs.now()
+    assert before <= now() <= now()
 
 
 def test_nothing_is_decided_by_the_clock_on_the_wall() -> None:
@@ -402,7 +403,7 @@ def test_nothing_is_decided_by_the_clock_on_the_wall() -> None:
             ):
                 found.add((path.stem, ast.unparse(node)))
     assert found == {
-        ("jobs", "time.time"),  # when the server started, for people to read
+        ("job", "time.time"),  # when the server started, for people to read
         ("logs", "datetime.now"),  # when something was said, for people to read
         ("sweep", "time.time"),  # when a sweep started, for people to read
         *(("places", wall) for wall in ("time.time", "path.lstat().st_mtime")),  # how old what nobody has is, in days:

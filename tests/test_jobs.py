@@ -20,7 +20,8 @@ from safetensors.torch import load_file
 
 import explorer
 from explorer import atlas, checkpoints, cli, jobs, packing, projection, resume, worker
-from explorer.jobs import ENDED, KINDS, Job, Jobs, Limits, Refused
+from explorer.job import ENDED, KINDS, Job
+from explorer.jobs import Jobs, Limits, Refused
 from explorer.settings import Settings
 
 SMALL = Settings(dataset="digits", hidden=(16,), latent_dim=3, epochs=2, batch_size=64, lr=3e-3, seed=7)

@@ -24,7 +24,8 @@ from torch import nn
 
 from explorer import catalogue, checkpoints, data, lab_routes
 from explorer.files import sha256
-from explorer.jobs import Jobs, LabRun, Limits
+from explorer.job import LabRun
+from explorer.jobs import Jobs, Limits
 from explorer.labs import basic, denoise, orders, work
 from explorer.labs.result import FORMAT, Result, Step, save
 from explorer.visitors import COOKIE

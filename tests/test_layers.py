@@ -63,6 +63,7 @@ LAYERS = [
     {"explorer.foreign.live"},
     {"explorer.foreign.bringing"},
     {"explorer.foreign", "explorer.foreign.process", "explorer.foreign.__main__"},
+    {"explorer.job"},
     {"explorer.jobs", "explorer.remote_worker", "explorer.measurings", "explorer.onefile", "explorer.regularity"},
     {"explorer.sweep", "explorer.scenes", "explorer.notebook"},
     {"explorer.sweep_ray"},

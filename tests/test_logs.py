@@ -18,7 +18,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from explorer import logs, visitors
-from explorer.jobs import Jobs, LabRun, Limits
+from explorer.job import LabRun
+from explorer.jobs import Jobs, Limits
 from explorer.request_log import RequestLog
 from tests.asgi import get
 

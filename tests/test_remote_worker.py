@@ -14,7 +14,8 @@ import torch
 
 import explorer
 from explorer import data, models, remote_node, resume, training, workers
-from explorer.jobs import ENDED, KINDS, Jobs, LabRun, Limits, Training
+from explorer.job import ENDED, KINDS, LabRun, Training
+from explorer.jobs import Jobs, Limits
 from explorer.settings import Settings
 from tests.test_jobs import ENDLESS, assert_same_bits, heard, no_drawing, order, states, wait_for, wait_until
 

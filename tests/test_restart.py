@@ -16,7 +16,8 @@ import pytest
 from safetensors.torch import load_file
 
 from explorer import checkpoints, job_files, jobs, places
-from explorer.jobs import ENDED, KEPT_S, KINDS, Job, Jobs, LabRun, Limits, Refused, Training
+from explorer.job import ENDED, KEPT_S, KINDS, Job, LabRun, Training, now
+from explorer.jobs import Jobs, Limits, Refused
 from explorer.settings import Settings
 from explorer.visitors import DataShelf, Shelf
 from tests.test_jobs import (
@@ -36,7 +37,7 @@ from tests.test_jobs import (
 LONG = Settings(**{**vars(SMALL), "epochs": 40})
 SERVER = f"""
 import pathlib, sys, time
-from explorer import places
+from explorer import places, settings
 from explorer.jobs import *
 many = Jobs(Limits(at_once=1), place=places.take(pathlib.Path(sys.argv[1])))
 job = many.submit("anna", settings.Settings.of({LONG.record()!r}))
@@ -177,8 +178,8 @@ def test_what_has_ended_is_there_with_all_its_news_until_it_is_old(
     wait_for(job, "done")
     news = list(job.events)
     assert again(serve(), job).events == news
-    later = jobs.now() + KEPT_S + 60
-    monkeypatch.setattr(jobs, "now", lambda: later)
+    later = now() + KEPT_S + 60
+    monkeypatch.setattr("explorer.job.now", lambda: later)
     assert serve().get(job.id, "anna") is None
     assert not job.folder.exists()
 

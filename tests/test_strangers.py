@@ -25,7 +25,8 @@ from explorer import (
     visitors,
 )
 from explorer.checkpoints import PRETRAINED
-from explorer.jobs import KINDS, Jobs, LabRun, Limits, Training
+from explorer.job import KINDS, LabRun, Training
+from explorer.jobs import Jobs, Limits
 from explorer.labs import orders
 from explorer.settings import Settings
 from explorer.visitors import COOKIE, DataShelf, Shelf

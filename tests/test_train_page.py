@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from explorer import data, jobs, own_data, packing, visitors
 from explorer.data import Feature
+from explorer.job import Training
 from explorer.jobs import Jobs, Limits
 from explorer.settings import Settings
 from tests import pages
@@ -230,7 +231,7 @@ def test_ones_own_data_is_chosen_by_the_address_and_reaches_the_order(crew: Jobs
     assert int(captions(page).split(" weights")[0].split()[-1].replace(",", "")) > weights
     press(press(page, "Collapse"), "Start")
     (job,) = crew.of(ANNA)
-    assert isinstance(job, jobs.Training)
+    assert isinstance(job, Training)
     assert (job.settings.dataset, job.settings.beta) == (name, 20.0)
     assert job.data_folder == visitors.data_shelf().sets(ANNA)[name]
 

@@ -20,7 +20,8 @@ from starlette.applications import Starlette
 
 import explorer
 from explorer import atlas, checkpoints, data, packing, training_routes
-from explorer.jobs import KINDS, Job, Jobs, Limits
+from explorer.job import KINDS, Job
+from explorer.jobs import Jobs, Limits
 from explorer.settings import Settings
 from explorer.sketch import sketch
 from explorer.visitors import COOKIE, Shelf

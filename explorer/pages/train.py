@@ -15,6 +15,7 @@ import streamlit as st
 
 from explorer import data, demo, described, jobs, own_data, visitors
 from explorer.files import DamagedFile, public, unwritten
+from explorer.job import Training
 from explorer.markdown import plain
 from explorer.settings import ImageShape, Settings, check_architecture, count_parameters, is_table, parse_hidden
 from explorer.stage import live
@@ -337,7 +338,7 @@ if visitor:
     own_models(visitor)
 if refusal := st.session_state.pop("refusal", None):
     st.warning(plain(refusal))
-if job_id and not isinstance(job, jobs.Training):
+if job_id and not isinstance(job, Training):
     st.info("There is no such training of yours on this server: it has ended long ago, or another person started it.")
-if isinstance(job, jobs.Training):
+if isinstance(job, Training):
     live({"id": job.id, "dataset": job.settings.dataset})
