@@ -71,7 +71,8 @@ LAYERS = [
     {"explorer.visitors"},
     {"explorer.training_routes", "explorer.labs.show", "explorer.arrivals"},
     {"explorer.lab_routes", "explorer.decode_routes"},
-    {"explorer.server", "explorer.stage"},
+    {"explorer.server", "explorer.stage", "explorer.pages.once"},
+    {"explorer.pages.measured", "explorer.pages.trade"},
     {"explorer.pages", "explorer.cli"},
     {"explorer.__main__", "app"},
 ]
@@ -109,9 +110,9 @@ def imported_by(module: str, *, lazy: bool) -> set[str]:
 
 
 def layer(module: str) -> int:
-    """The number of a module's layer; a page belongs to pages."""
+    """The number of a module's layer; a page is in that of pages, unless it is named itself."""
     room = next((room for room in ("explorer.pages", "explorer.stage") if module.startswith(room)), module)
-    found = [number for number, rooms in enumerate(LAYERS) if room in rooms]
+    found = [number for name in (module, room) for number, rooms in enumerate(LAYERS) if name in rooms]
     assert found, f"{module} is in no layer: add it to LAYERS"
     return found[0]
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from explorer import catalogue, cells, figures, frontier, measurings, scoreboard, visitors
-from explorer.files import DamagedFile
+from explorer.files import DamagedFile, read_record, write_whole
 from explorer.measurings import Measurings
 from tests import pages, sweep_folder
 from tests.damage import change_json
@@ -143,6 +145,30 @@ def test_the_charts_of_what_ships_are_drawn_once_for_everybody(many: Measurings,
     assert first[0] != first[1]
 
 
+def test_what_ships_is_read_once_for_everybody_and_again_when_it_was_written_anew(
+    many: Measurings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(catalogue.shipped().root, tmp_path / "pretrained", copy_function=os.symlink))
+    shipped = catalogue.read(root)
+    monkeypatch.setattr(catalogue, "shipped", lambda: shipped)
+    read: list[str] = []
+
+    def noted(path: Path, **known: Any) -> dict[str, Any]:
+        read.append(str(path.relative_to(root)))
+        return read_record(path, **known)
+
+    for module in (scoreboard, frontier):
+        monkeypatch.setattr(module, "read_record", noted)
+    wanted = ["frontier/mnist.json", "mnist-ae-2/measures.json", "mnist-vae-2/measures.json"]
+    for _ in range(2):
+        open_page(left="mnist-ae-2", right="mnist-vae-2")
+        assert sorted(read) == wanted
+    figures_file = root / wanted[1]
+    write_whole(figures_file, figures_file.read_bytes())
+    open_page(left="mnist-ae-2", right="mnist-vae-2")
+    assert read[3:] == [wanted[1]]
+
+
 def test_a_chart_of_ones_own_models_is_kept_nowhere(
     many: Measurings, drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +198,7 @@ def test_a_frontier_that_is_damaged_is_told_and_the_figures_stay(
         raise DamagedFile(f"{path} is not a frontier: it holds points that are none")
 
     monkeypatch.setattr(frontier, "load", damaged)
+    st.cache_resource.clear()  # it was read before, by another page
     page = open_page()
     assert len(tables(page)) == 4
     (told,) = page.warning
