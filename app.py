@@ -4,7 +4,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.runtime import get_instance
 
-from explorer import catalogue, guard, request_log, server, visitors
+from explorer import catalogue, frontend, guard, request_log, server, visitors
 
 
 def uploaded() -> dict[str, int]:
@@ -24,10 +24,10 @@ app = st.App(
         Middleware(request_log.RequestLog, routes=routes, base_path=base_path, visitor_of=visitors.visitor_of),
         Middleware(guard.OwnPagesOnly),
         Middleware(guard.BoundedUploads, held=uploaded, max_file=st.get_option("server.maxUploadSize") << 20),
-        Middleware(server.PackedFrontend, base_path=base_path),
+        Middleware(frontend.PackedFrontend, base_path=base_path),
         Middleware(visitors.Visitors, present=visitors.data_shelf().present),
-        Middleware(server.NoUploads, base_path=base_path),
-        Middleware(server.PageHeaders),
-        Middleware(server.PageHead, base_path=base_path, models=models),
+        Middleware(frontend.NoUploads, base_path=base_path),
+        Middleware(frontend.PageHeaders),
+        Middleware(frontend.PageHead, base_path=base_path, models=models),
     ],
 )

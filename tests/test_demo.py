@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from streamlit.testing.v1 import AppTest
 
-from explorer import arrivals, cli, demo, jobs, lab_routes, measurings, server, visitors
+from explorer import arrivals, cli, demo, frontend, jobs, lab_routes, measurings, visitors
 from explorer.jobs import Jobs, Limits, Refused
 from explorer.settings import Settings
 from explorer.visitors import COOKIE, DataShelf, Shelf
@@ -119,7 +119,7 @@ def test_streamlits_door_for_files_is_shut_and_the_rest_is_open(mode: str, monke
         return PlainTextResponse("taken" if request.method == "PUT" else "other")
 
     route = Route("/sub/{rest:path}", inner, methods=["GET", "PUT", "DELETE"])
-    app = server.NoUploads(Starlette(routes=[route]), base_path="sub")
+    app = frontend.NoUploads(Starlette(routes=[route]), base_path="sub")
     door = "/sub/_stcore/upload_file/session/file"
     monkeypatch.delenv(demo.SETTING, raising=False)
     assert get(app, door, method="PUT").body == b"taken"

@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from explorer import catalogue, cli, guard, policy, server, training_routes
+from explorer import catalogue, cli, frontend, guard, policy, server, training_routes
 from explorer.files import public
 from explorer.guard import MAX_HELD, MAX_HELD_BY_ALL, BoundedUploads, OwnPagesOnly
 from explorer.markdown import JOINER, plain
@@ -212,8 +212,8 @@ def page_rules(path: str, query: str = "", base_path: str = "") -> dict[str, lis
     app = Starlette(
         routes=[Route("/{rest:path}", page)],
         middleware=[
-            Middleware(server.PageHeaders),
-            Middleware(server.PageHead, base_path=base_path, models=catalogue.shipped()),
+            Middleware(frontend.PageHeaders),
+            Middleware(frontend.PageHead, base_path=base_path, models=catalogue.shipped()),
         ],
     )
     return rules_of(get(app, path, query=query, accept="text/html").headers["content-security-policy"])
@@ -279,7 +279,7 @@ def test_a_page_that_the_browser_has_already_is_sent_with_its_policy_again() -> 
     async def known(request: Request) -> Response:
         return Response(status_code=304) if "if-none-match" in request.headers else HTMLResponse("<head>")
 
-    app = server.PageHead(Starlette(routes=[Route("/", known)]), base_path="", models=catalogue.shipped())
+    app = frontend.PageHead(Starlette(routes=[Route("/", known)]), base_path="", models=catalogue.shipped())
     answer = get(app, "/", accept="text/html", if_none_match='"1"')
     assert (answer.status, "content-security-policy" in answer.headers) == (200, True)
 

@@ -70,7 +70,7 @@ LAYERS = [
     {"explorer", "explorer.site"},
     {"explorer.visitors"},
     {"explorer.training_routes", "explorer.labs.show", "explorer.arrivals"},
-    {"explorer.lab_routes", "explorer.decode_routes"},
+    {"explorer.lab_routes", "explorer.decode_routes", "explorer.frontend"},
     {"explorer.server", "explorer.stage", "explorer.pages.once"},
     {"explorer.pages.measured", "explorer.pages.trade"},
     {"explorer.pages", "explorer.cli"},
