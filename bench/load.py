@@ -1,10 +1,11 @@
 """How many people one server takes: their pages, their reruns, its memory, beside an empty Streamlit app.
 
-Run: python bench/load.py [--people 100] [--sessions 1000]          (at most six minutes; nginx for the last table)
+Run: python bench/load.py [--people 100] [--sessions 1000]          (at most seven minutes; nginx for the last table)
 
 This process is the people (see people.py); each server has a process of its own. What a page fetches was recorded from
 a real browser in the same run: the first visit, and the second, for which it has kept what it may. The peer is
-peers/empty_app.py, three widgets: the floor of the platform, under the same load in the same run.
+peers/empty_app.py, three widgets: the floor of the platform, under the same load in the same run. A second peer is the
+same with this app's own settings of Streamlit, which is a lower floor than the platform's.
 
 - Arriving: so many people open Explore within ten seconds. A page counts until its script has finished, from the asking
   for its HTML; "all files" until everything that the browser fetches is there, of Explore the atlases too.
@@ -42,6 +43,8 @@ from people import Person, Troubles, Visit, person, recorded
 
 from explorer.server import take_many
 
+# What this app sets of Streamlit (.streamlit/config.toml) that a rerun's time depends on most.
+OUR_SETTINGS = {"STREAMLIT_RUNNER_POST_SCRIPT_GC": "false"}
 EMPTY = (sys.executable, "-m", "streamlit", "run", "empty_app.py", "--server.port", "{port}")
 PEERS = Path(__file__).parent / "peers"
 ARRIVE_S, EVERY_S, WORK_S, HURRY_S, CHURN_S = 10.0, 20.0, 30.0, 8.0, 75.0
@@ -180,7 +183,8 @@ async def under_load(server: Server, act: Act, *, people: int, sessions: int, me
         found.session_mb = (resident_mb(server.pid) - before) / max(len(there), 1)
     async with crowd(server.url, people, second, found.troubles) as (_, times):
         found.again = [finished for finished, _ in times]
-    found.sessions, found.rise_mb = await churn(server.url, sessions, server.pid, found.troubles, measure=measure)
+    if sessions:
+        found.sessions, found.rise_mb = await churn(server.url, sessions, server.pid, found.troubles, measure=measure)
     return found
 
 
@@ -211,6 +215,22 @@ def table(ours: Found, peer: Found, people: int) -> list[Row]:
         *by_kind,
         Row("memory a session", ours.session_mb, "MB", SESSION_MB, peer.session_mb),
         Row(f"rise, second half of {ours.sessions:,} sessions", ours.rise_mb, "MB", RISE_MB, peer.rise_mb),
+    ]
+
+
+def beside_the_leanest(ours: Found, leanest: Found, people: int) -> list[Row]:
+    """The same figures of ours beside those of an empty app with the same settings."""
+
+    def row(what: str, mine: list[float], theirs: list[float], share: float) -> Row:
+        return Row(what, p(mine, share) * 1000, "ms", None, p(theirs, share) * 1000)
+
+    return [
+        Row("troubles that people met", ours.troubles.total(), "", 0, leanest.troubles.total()),
+        row(f"{people} arriving, page, p95", ours.pages, leanest.pages, 95),
+        row(f"{people} arriving again, page, median", ours.again, leanest.again, 50),
+        row(f"{people} arriving again, page, p95", ours.again, leanest.again, 95),
+        row(f"{people} at work, rerun, median", ours.all_reruns, leanest.all_reruns, 50),
+        row(f"{people} at work, rerun, p95", ours.all_reruns, leanest.all_reruns, 95),
     ]
 
 
@@ -351,6 +371,8 @@ async def main() -> None:
     with serve() as server, serve(EMPTY, folder=PEERS, STREAMLIT_SERVER_FILE_WATCHER_TYPE="none") as stock:
         peer = await under_load(stock, slides, people=options.people, sessions=options.sessions // 3, measure=False)
         ours = await under_load(server, as_in_class, people=options.people, sessions=options.sessions, measure=True)
+        with serve(EMPTY, folder=PEERS, STREAMLIT_SERVER_FILE_WATCHER_TYPE="none", **OUR_SETTINGS) as lean:
+            leanest = await under_load(lean, slides, people=options.people, sessions=0, measure=False)
     tables: dict[str, list[Row]] = {}
 
     def tell(title: str, rows: list[Row], *met: Troubles) -> None:
@@ -360,6 +382,7 @@ async def main() -> None:
             print(f"    {count} times {text}", flush=True)
 
     tell("Many people on one server (peer: three widgets)", table(ours, peer, options.people), ours.troubles)
+    tell("The same (peer: three widgets, with this app's settings)", beside_the_leanest(ours, leanest, options.people))
     tell("Two trainings beside them", *await beside_trainings())
     tell("Two processes behind nginx", *await with_processes())
     print(f"  {time.perf_counter() - start:.0f} s in all")
