@@ -43,8 +43,6 @@ from people import Person, Troubles, Visit, person, recorded
 
 from explorer.server import take_many
 
-# What this app sets of Streamlit (.streamlit/config.toml) that a rerun's time depends on most.
-OUR_SETTINGS = {"STREAMLIT_RUNNER_POST_SCRIPT_GC": "false"}
 EMPTY = (sys.executable, "-m", "streamlit", "run", "empty_app.py", "--server.port", "{port}")
 PEERS = Path(__file__).parent / "peers"
 ARRIVE_S, EVERY_S, WORK_S, HURRY_S, CHURN_S = 10.0, 20.0, 30.0, 8.0, 75.0
@@ -368,10 +366,11 @@ async def main() -> None:
     show_machine()
     start = time.perf_counter()
     # Without watching files, as ours has it: that costs each page 0.4 s.
-    with serve() as server, serve(EMPTY, folder=PEERS, STREAMLIT_SERVER_FILE_WATCHER_TYPE="none") as stock:
+    empty = functools.partial(serve, EMPTY, folder=PEERS, STREAMLIT_SERVER_FILE_WATCHER_TYPE="none")
+    with serve() as server, empty() as stock:
         peer = await under_load(stock, slides, people=options.people, sessions=options.sessions // 3, measure=False)
         ours = await under_load(server, as_in_class, people=options.people, sessions=options.sessions, measure=True)
-        with serve(EMPTY, folder=PEERS, STREAMLIT_SERVER_FILE_WATCHER_TYPE="none", **OUR_SETTINGS) as lean:
+        with empty(STREAMLIT_RUNNER_POST_SCRIPT_GC="false") as lean:  # as .streamlit/config.toml has it
             leanest = await under_load(lean, slides, people=options.people, sessions=0, measure=False)
     tables: dict[str, list[Row]] = {}
 
