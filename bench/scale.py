@@ -28,7 +28,7 @@ from explorer.cells import Cell
 from explorer.checkpoints import WEIGHTS
 from explorer.data import Dataset
 from explorer.settings import Settings
-from explorer.sweep import Backend, Made, News
+from explorer.sweep import Backend, Datasets, Made, News
 from explorer.sweep_ray import Cluster
 
 SMALL = Settings(dataset="digits", hidden=(16,), epochs=20, batch_size=64)
@@ -48,19 +48,19 @@ class Taken:
         return 60 / self.a_cell
 
 
-def seconds(grid: list[Cell], dataset: Dataset, backend: Backend) -> float:
+def seconds(grid: list[Cell], datasets: Datasets, backend: Backend) -> float:
     """How long a sweep takes on a backend."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as out:
-        for _ in sweep.run(sweep.make_plan(grid, dataset, samples=SAMPLES), Path(out), backend):
+        for _ in sweep.run(sweep.make_plan(grid, datasets, samples=SAMPLES), Path(out), backend):
             pass
     return time.perf_counter() - start
 
 
-def in_turns(grid: list[Cell], dataset: Dataset, backends: list[Backend], *, rounds: int) -> list[Taken]:
+def in_turns(grid: list[Cell], datasets: Datasets, backends: list[Backend], *, rounds: int) -> list[Taken]:
     """Each backend does the same cells in each round, one after the other."""
-    first = [seconds(grid, dataset, backend) for backend in backends]
-    each = [[seconds(grid, dataset, backend) / len(grid) for backend in backends] for _ in range(rounds)]
+    first = [seconds(grid, datasets, backend) for backend in backends]
+    each = [[seconds(grid, datasets, backend) / len(grid) for backend in backends] for _ in range(rounds)]
     return [Taken(warm, min(times)) for warm, times in zip(first, zip(*each))]
 
 
@@ -82,7 +82,7 @@ def main() -> None:
     from ray.cluster_utils import Cluster as Nodes
 
     show_machine()
-    digits = data.load("digits")
+    digits = {"digits": data.load("digits")}
     grid = cells.grid(SMALL, betas=[1.0], latent_dims=[3], seeds=2)
     nothing = cells.grid(SMALL, betas=[1.0], latent_dims=[3], seeds=EMPTY // 2)
     found: dict[int, list[Taken]] = {}

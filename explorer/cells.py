@@ -9,6 +9,7 @@ OUT/CELL/cell.json      the record, written last, with the sha256 of the files b
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,7 +33,7 @@ from explorer.files import (
 from explorer.scoreboard import FIGURES, MAX_FIGURES_BYTES, MAX_PICTURES_BYTES, PICTURES
 from explorer.settings import Settings
 
-FORMAT, PLAN_FORMAT, STATE_FORMAT = 2, 1, 1
+FORMAT, PLAN_FORMAT, STATE_FORMAT = 2, 2, 1
 PLAN, CELL, STATE, LOCK = "sweep.json", "cell.json", "state.json", ".lock"
 MAX_PLAN_BYTES, MAX_CELL_BYTES, MAX_STATE_BYTES = 20_000_000, 200_000, 10_000
 FILES = {
@@ -72,22 +73,32 @@ class Cell:
 
     @property
     def shared(self) -> Settings:
-        """What all cells of one sweep have in common: the rest is 0."""
-        return replace(self.settings, latent_dim=0, beta=0.0, seed=0)
+        """What all cells of one sweep have in common: the rest is 0 or empty."""
+        return replace(self.settings, dataset="", latent_dim=0, beta=0.0, seed=0)
 
 
-def grid(base: Settings, *, betas: Sequence[float], latent_dims: Sequence[int], seeds: int) -> list[Cell]:
-    """All cells, seed by seed, so that a sweep that is broken off has whole curves. Raises ValueError for none."""
+def grid(
+    base: Settings,
+    *,
+    betas: Sequence[float],
+    latent_dims: Sequence[int],
+    seeds: int,
+    datasets: Sequence[str] | None = None,
+) -> list[Cell]:
+    """All cells, seed by seed, so that a sweep that is broken off has whole curves. datasets: default that of base.
+
+    Raises ValueError for none.
+    """
     if not (betas and latent_dims and seeds >= 1):
         raise ValueError("A sweep needs at least one beta, one number of latent dimensions and one seed")
     kept = asdict(base)
     cells = []
-    for seed in range(base.seed, base.seed + seeds):
-        for latent_dim in dict.fromkeys(latent_dims):
-            settings = {**kept, "latent_dim": latent_dim, "seed": seed}
-            cells.append(Cell("ae", Settings(**{**settings, "beta": 0.0})))
-            cells += [Cell("vae", Settings(**{**settings, "beta": beta})) for beta in dict.fromkeys(betas)]
-    return cells
+    seeded = range(base.seed, base.seed + seeds)
+    for seed, dataset, latent_dim in itertools.product(seeded, datasets or [base.dataset], latent_dims):
+        settings = {**kept, "dataset": dataset, "latent_dim": latent_dim, "seed": seed}
+        cells.append(Cell("ae", Settings(**{**settings, "beta": 0.0})))
+        cells += [Cell("vae", Settings(**{**settings, "beta": beta})) for beta in betas]
+    return list(dict.fromkeys(cells))
 
 
 # ---- the plan
@@ -95,12 +106,20 @@ def grid(base: Settings, *, betas: Sequence[float], latent_dims: Sequence[int], 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a sweep is to do. samples: images a measure is taken on. started: seconds since 1970."""
+    """All that a sweep is to do. samples: images a measure is taken on. started: seconds since 1970.
+
+    data_sha256: by name, of the data sets that its cells learn.
+    """
 
     cells: tuple[Cell, ...]
     samples: int
-    data_sha256: str
+    data_sha256: dict[str, str]
     started: float
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The data sets' names, in the order they came."""
+        return tuple(self.data_sha256)
 
 
 def read_plan(out: Path) -> Plan:
@@ -109,13 +128,15 @@ def read_plan(out: Path) -> Plan:
     record = read_record(path, what="the plan of a sweep", known_format=PLAN_FORMAT, max_bytes=MAX_PLAN_BYTES)
     try:
         cells = tuple(map(Cell.of, record["cells"]))
-        plan = Plan(cells, int(record["samples"]), str(record["data_sha256"]), float(record["started"]))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        data = {str(name): str(sha) for name, sha in record["data_sha256"].items()}
+        plan = Plan(cells, int(record["samples"]), data, float(record["started"]))
+        known = {cell.settings.dataset for cell in cells} == data.keys()
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         way_out = "remove it and start the sweep again, which keeps the finished cells"
         raise DamagedFile(f"{path} is not the plan of a sweep: {error}; {way_out}") from error
-    if not cells or len({cell.shared for cell in cells}) > 1:
+    if not (known and cells) or len({cell.shared for cell in cells}) > 1:
         raise DamagedFile(
-            f"{path} is not the plan of a sweep: cells of the same data, network and budget were expected"
+            f"{path} is not the plan of a sweep: cells of known data, the same network and budget were expected"
         )
     return plan
 
@@ -123,14 +144,15 @@ def read_plan(out: Path) -> Plan:
 def join(out: Path, plan: Plan) -> Plan:
     """Write the plan, or add its cells to the one that is there; what then stands there.
 
-    Raises ValueError if that is of other data, another network, budget or number of samples.
+    Raises ValueError if that is of other data by the same name, another network, budget or number of samples.
     """
     out.mkdir(parents=True, exist_ok=True)
     with alone(out / LOCK):
         if (out / PLAN).exists():
             there = read_plan(out)
             check_same(there, plan, out)
-            plan = replace(there, cells=tuple(dict.fromkeys((*there.cells, *plan.cells))))
+            together = tuple(dict.fromkeys((*there.cells, *plan.cells)))
+            plan = replace(there, cells=together, data_sha256={**there.data_sha256, **plan.data_sha256})
         record = {**vars(plan), "format": PLAN_FORMAT, "cells": [cell.record() for cell in plan.cells]}
         write_record(out / PLAN, record, indent=None)
     return plan
@@ -139,8 +161,10 @@ def join(out: Path, plan: Plan) -> Plan:
 def check_same(there: Plan, plan: Plan, out: Path) -> None:
     """Raise ValueError, naming what differs, if the two cannot share a folder."""
 
+    both = there.data_sha256.keys() & plan.data_sha256.keys()
+
     def told(one: Plan) -> dict[str, Any]:
-        own = {"samples": one.samples, "data": one.data_sha256[:12]}
+        own = {"samples": one.samples, **{name: one.data_sha256[name][:12] for name in sorted(both)}}
         return {**own, **one.cells[0].shared.record()}
 
     before, now = told(there), told(plan)
@@ -189,7 +213,8 @@ def keep(
     (folder / CELL).unlink(missing_ok=True)
     for name, content in files.items():
         write_whole(folder / name, content)
-    about = {"samples": plan.samples, "seconds": seconds, "data_sha256": plan.data_sha256}
+    data = plan.data_sha256[cell.settings.dataset]
+    about = {"samples": plan.samples, "seconds": seconds, "data_sha256": data}
     sums = {name: sha256(content) for name, content in files.items()}
     whole = {"format": FORMAT, **about, "files": sums, **record}
     write_record(folder / CELL, whole, indent=None)
@@ -211,7 +236,8 @@ def done(cell: Cell, out: Path, plan: Plan) -> dict[str, Any] | None:
         raise UnknownFormat(f"{error}; or take another folder") from error
     except DamagedFile:
         return None
-    same = (found["cell"], found["samples"], found["data_sha256"]) == (cell.record(), plan.samples, plan.data_sha256)
+    wanted = (cell.record(), plan.samples, plan.data_sha256[cell.settings.dataset])
+    same = (found["cell"], found["samples"], found["data_sha256"]) == wanted
     return {key: found[key] for key in ("cell", "recon", "kl", "measures")} if same else None
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from explorer.data import Dataset
     from explorer.loaded import Model
     from explorer.models import AE
-    from explorer.sweep import News, Processes
+    from explorer.sweep import Datasets, News, Processes
     from explorer.sweep_ray import Cluster
     from explorer.training import State
 
@@ -119,7 +119,9 @@ def add_train_options(train: argparse.ArgumentParser) -> None:
 
 def add_sweep_options(sweep: argparse.ArgumentParser) -> None:
     usual = Settings()
-    sweep.add_argument("--dataset", default=usual.dataset, help=f"(default: {usual.dataset})")
+    sweep.add_argument(
+        "--dataset", default=usual.dataset, help=f"one, or several with commas (default: {usual.dataset})"
+    )
     sweep.add_argument("--root", type=Path, help="folder with the full sets, in torchvision's layout")
     sweep.add_argument("--betas", default="0,0.1,1,4", help="with commas (default: 0,0.1,1,4)")
     sweep.add_argument("--latent-dims", default="2,16", help="with commas (default: 2,16)")
@@ -479,36 +481,39 @@ def run_sweep(options: argparse.Namespace) -> None:
         if options.hidden is None
         else parse_hidden(options.hidden, name="--hidden")
     )
-    budget = {name: getattr(options, name) for name in ("dataset", "arch", "epochs", "batch_size", "lr")}
+    budget = {name: getattr(options, name) for name in ("arch", "epochs", "batch_size", "lr")}
+    names = dict.fromkeys(name.strip() for name in options.dataset.split(","))
+    datasets = {name: data.load(name, root=options.root) for name in names}
     grid = cells.grid(
         Settings(hidden=hidden, **budget),
+        datasets=list(datasets),
         betas=numbers(options.betas, name="--betas", kind=float),
         latent_dims=numbers(options.latent_dims, name="--latent-dims", kind=int),
         seeds=options.seeds,
     )
-    dataset = data.load(options.dataset, root=options.root)
     for cell in grid:
+        dataset = datasets[cell.settings.dataset]
         cell.settings.check(image_shape=dataset.image_shape, n=len(dataset.x_train))
     if options.address and options.backend == "local":
         raise ValueError("--address is a cluster's: give it with --backend ray")
     check_writable(options.out)
-    plan = sweep.make_plan(grid, dataset, samples=options.samples)
+    plan = sweep.make_plan(grid, datasets, samples=options.samples)
     results, bar = sys.stdout, tqdm(desc="sweep", total=len(grid), unit="cell", file=sys.stderr)
-    with contextlib.redirect_stdout(sys.stderr), backend_of(options, dataset) as backend, bar as shown:  # Ray prints
+    with contextlib.redirect_stdout(sys.stderr), backend_of(options, datasets) as backend, bar as shown:  # Ray prints
         for record in sweep.run(plan, options.out, backend, tell=lambda news: tell_of_cell(shown, news)):
             shown.update()
             print(json.dumps(record) if options.json else sweep.as_text(record), file=results, flush=True)
 
 
-def backend_of(options: argparse.Namespace, dataset: Dataset) -> Processes | Cluster:
+def backend_of(options: argparse.Namespace, datasets: Datasets) -> Processes | Cluster:
     """Where a sweep's cells are trained. Raises ConnectionError if there is no such cluster."""
     if options.backend == "ray":
         from explorer.sweep_ray import Cluster
 
-        return Cluster(dataset, samples=options.samples, address=options.address or "auto")
+        return Cluster(datasets, samples=options.samples, address=options.address or "auto")
     from explorer.sweep import Processes
 
-    return Processes(dataset, samples=options.samples)
+    return Processes(datasets, samples=options.samples)
 
 
 def tell_of_cell(shown: tqdm, news: News) -> None:

@@ -33,6 +33,13 @@ class UnknownFormat(DamagedFile):
     """A file that may be sound, but is of a version that this one does not read."""
 
 
+def unknown_format(path: Path, given: object, *, known: int) -> UnknownFormat:
+    """What to raise for a file of ours with another format number than is read here."""
+    is_older = type(given) is int and given < known
+    way_out = "it is an older version's, make it anew" if is_older else "update Latent Explorer"
+    return UnknownFormat(f"{path} has format {given!r:.40}; this version reads format {known}: {way_out}")
+
+
 class Unwritten(OSError):
     """A file that could not be written; what was there before is as it was. The message names it and the way out."""
 
@@ -238,8 +245,7 @@ def read_record(path: Path, *, what: str, known_format: int, max_bytes: int) -> 
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedFile(f"{path} is not {what}: JSON with a format number was expected") from error
     if given != known_format:
-        ways_out = f"this version reads format {known_format}: update Latent Explorer"
-        raise UnknownFormat(f"{path} has format {given!r:.40}; {ways_out}")
+        raise unknown_format(path, given, known=known_format)
     if seal != found:
         raise DamagedFile(f"{path} is damaged: it does not say what was written; get the file again")
     return record

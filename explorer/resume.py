@@ -19,7 +19,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from explorer import training
-from explorer.files import DamagedFile, read_bounded, sha256, write_whole
+from explorer.files import DamagedFile, read_bounded, sha256, unknown_format, write_whole
 from explorer.models import AE, MODELS, outline
 from explorer.settings import MAX_PARAMETERS, ImageShape, check_kinds
 
@@ -145,9 +145,7 @@ def read_record(content: bytes, path: Path) -> Record:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedFile(f"{path} is not a training: JSON with a format number was expected in its header") from error
     if given != FORMAT:
-        raise DamagedFile(
-            f"{path} has format {given!r:.40}; this version reads format {FORMAT}: update Latent Explorer"
-        )
+        raise unknown_format(path, given, known=FORMAT)
     try:
         return check_record(Record(**record))
     except (TypeError, ValueError, AttributeError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""Train and measure a grid of betas, latent dimensions and seeds: what more order costs, cell by cell.
+"""Train and measure a grid of betas, latent dimensions, seeds and data sets: what more order costs, cell by cell.
 
 run() hands out cells to a backend (processes here, or explorer.sweep_ray: a cluster) and alone writes what comes back,
 so a cell is whole or not there. It holds a lock on each cell that it hands out: sweeps on one folder share the work.
@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -70,6 +70,7 @@ class Failed:
 
 
 News = Epoch | Made | Failed
+Datasets = Mapping[str, "Dataset"]  # by name
 
 
 class Backend(Protocol):
@@ -91,8 +92,8 @@ class Incomplete(ValueError):
 # ---- the sweep
 
 
-def make_plan(grid: Sequence[Cell], dataset: Dataset, *, samples: int) -> Plan:
-    return Plan(tuple(grid), samples, dataset.sha256, time.time())
+def make_plan(grid: Sequence[Cell], datasets: Datasets, *, samples: int) -> Plan:
+    return Plan(tuple(grid), samples, {name: dataset.sha256 for name, dataset in datasets.items()}, time.time())
 
 
 def run(
@@ -306,8 +307,8 @@ def as_text(record: dict[str, Any]) -> str:
     frechet = next(one["value"] for one in record["measures"] if (one["measure"], one["distribution"]) == FROM_PRIOR)
     distance = "no Fréchet distance" if frechet is None else f"Fréchet distance {frechet:.0f}"
     return (
-        f"{cell['model']} {cell['latent_dim']} dimensions{beta} seed {cell['seed']}: recon {record['recon']:.1f}, "
-        f"KL {record['kl']:.2f}, {distance} from N(0, I)"
+        f"{cell['dataset']} {cell['model']} {cell['latent_dim']} dimensions{beta} seed {cell['seed']}: "
+        f"recon {record['recon']:.1f}, KL {record['kl']:.2f}, {distance} from N(0, I)"
     )
 
 
@@ -317,8 +318,8 @@ def as_text(record: dict[str, Any]) -> str:
 class Processes:
     """Cells in processes of this machine, one thread each, which end with this one however that ends."""
 
-    def __init__(self, dataset: Dataset, *, samples: int, at_once: int | None = None) -> None:
-        self.given = dataset, samples
+    def __init__(self, datasets: Datasets, *, samples: int, at_once: int | None = None) -> None:
+        self.given = dict(datasets), samples
         self.at_once = at_once or cores()
         self.idle: list[tuple[Connection, SpawnProcess]] = []
         self.busy: dict[Connection, tuple[Cell, SpawnProcess]] = {}
@@ -368,12 +369,13 @@ class Processes:
         return news
 
 
-def serve(orders: Connection, dataset: Dataset, samples: int) -> None:
+def serve(orders: Connection, datasets: Datasets, samples: int) -> None:
     """Of such a process: do the cells that it is given. Ctrl-C is its parent's to hear."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
     while True:
-        for news in work(orders.recv(), dataset, samples):
+        cell = orders.recv()
+        for news in work(cell, datasets[cell.settings.dataset], samples):
             orders.send(news)
 
 

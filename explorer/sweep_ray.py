@@ -1,6 +1,6 @@
 """A sweep's cells on a Ray cluster: a task a cell, on any machine that has this very code. No disk is shared.
 
-The data set goes to each machine once, through Ray's object store; a cell's epochs and files come back the same way.
+A data set goes to each machine once, through Ray's object store; a cell's epochs and files come back the same way.
 The tasks of a machine that is lost run again on another. See docs/cluster.md.
 """
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from explorer import sweep
 from explorer.cells import Cell
 from explorer.files import sha256, sha256_of
-from explorer.sweep import Failed, Made, News
+from explorer.sweep import Datasets, Failed, Made, News
 
 if TYPE_CHECKING:
     from ray import ObjectRefGenerator
@@ -36,7 +36,7 @@ class Cluster:
     Raises ValueError if Ray is not installed, ConnectionError if there is no cluster.
     """
 
-    def __init__(self, dataset: Dataset, *, samples: int, address: str = "auto") -> None:
+    def __init__(self, datasets: Datasets, *, samples: int, address: str = "auto") -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             import ray
@@ -50,7 +50,8 @@ class Cluster:
             way_out = "start one with: ray start --head, or name its address, such as --address 10.0.0.1:6379"
             raise ConnectionError(f"There is no Ray cluster at {address}: {way_out}") from error
         self.task = ray.remote(num_returns="streaming", num_cpus=1, max_retries=RETRIES)(work_there)
-        self.given = ray.put(dataset), samples, code_sha256()
+        self.data = {name: ray.put(dataset) for name, dataset in datasets.items()}
+        self.given = samples, code_sha256()
         self.running: dict[ObjectRefGenerator, Cell] = {}
 
     def __enter__(self) -> Cluster:
@@ -66,7 +67,7 @@ class Cluster:
         return int(there.get("CPU", 0)) + AHEAD - len(self.running)
 
     def start(self, cell: Cell) -> None:
-        self.running[self.task.remote(cell, *self.given)] = cell
+        self.running[self.task.remote(cell, self.data[cell.settings.dataset], *self.given)] = cell
 
     def news(self, timeout: float) -> list[News]:
         waiting = list(self.running)

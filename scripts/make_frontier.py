@@ -46,12 +46,10 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help="folder with the full sets; default: the user's cache folder")
     parser.add_argument("--work", type=Path, required=True, help="folder for the cells")
     options = parser.parse_args()
-    grid, dataset = (
-        cells.grid(BASE, betas=BETAS, latent_dims=(2, 16), seeds=3),
-        data.load(BASE.dataset, root=options.root),
-    )
-    with sweep.Processes(dataset, samples=SAMPLES) as backend:
-        records = sweep.run(sweep.make_plan(grid, dataset, samples=SAMPLES), options.work, backend)
+    grid = cells.grid(BASE, betas=BETAS, latent_dims=(2, 16), seeds=3)
+    datasets = {BASE.dataset: data.load(BASE.dataset, root=options.root)}
+    with sweep.Processes(datasets, samples=SAMPLES) as backend:
+        records = sweep.run(sweep.make_plan(grid, datasets, samples=SAMPLES), options.work, backend)
         found = frontier.collect(tqdm(records, total=len(grid), unit="cell"))
     frontier.save(PRETRAINED / "frontier" / f"{BASE.dataset}.json", found)
     make_dial(grid, options.work)

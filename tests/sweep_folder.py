@@ -13,7 +13,7 @@ from explorer.sweep import Epoch, Made, News
 
 BASE = Settings(dataset="digits", hidden=(16,), epochs=4)
 GRID = tuple(cells.grid(BASE, betas=[0.0, 4.0], latent_dims=[2, 3], seeds=1))
-PLAN = Plan(GRID, samples=60, data_sha256="d" * 64, started=1000.0)
+PLAN = Plan(GRID, samples=60, data_sha256={"digits": "d" * 64}, started=1000.0)
 FILES = {name: name.encode() for name in cells.FILES}
 
 

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from explorer import cells
-from explorer.cells import Cell
+from explorer.cells import Cell, Plan
 from explorer.files import DamagedFile, UnknownFormat, sha256
 from explorer.sweep import Epoch, Failed, Incomplete, News, run
+from tests.damage import change_json
 from tests.sweep_folder import BASE, FILES, GRID, PLAN, Scripted, finish, record_of
 
 HOLD = """
@@ -127,14 +128,16 @@ def test_a_cell_with_a_file_that_changed_or_is_gone_is_trained_again(tmp_path: P
 def test_a_record_that_is_none_counts_as_no_cell(tmp_path: Path, damage: dict[str, Any]) -> None:
     finish(tmp_path, GRID[0])
     path = tmp_path / GRID[0].name / cells.CELL
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), **damage}))
+    change_json(path, seconds=3.0)
+    assert cells.done(GRID[0], tmp_path, PLAN)
+    change_json(path, **damage)
     assert cells.done(GRID[0], tmp_path, PLAN) is None
 
 
 def test_a_cell_of_another_format_is_left_alone_and_told(tmp_path: Path) -> None:
     finish(tmp_path, GRID[0])
     path = tmp_path / GRID[0].name / cells.CELL
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), "format": 9}))
+    change_json(path, format=9)
     before = path.read_bytes()
     with pytest.raises(UnknownFormat, match=r"has format 9; .*update Latent Explorer; or take another folder"):
         list(run(PLAN, tmp_path, Scripted()))
@@ -163,7 +166,7 @@ def test_a_plan_grows_by_the_cells_of_a_second_start(tmp_path: Path) -> None:
     ("other", "told"),
     [
         ({"samples": 99}, "samples 60 and not 99"),
-        ({"data_sha256": "e" * 64}, "data dddddddddddd and not eeeeeeeeeeee"),
+        ({"data_sha256": {"digits": "e" * 64}}, "digits dddddddddddd and not eeeeeeeeeeee"),
         ({"cells": tuple(cells.grid(replace(BASE, epochs=9), betas=[1.0], latent_dims=[2], seeds=1))}, "epochs 4 and"),
     ],
 )
@@ -183,14 +186,18 @@ def test_a_folder_holds_one_sweep_only(tmp_path: Path, other: dict[str, Any], to
         {"cells": [{**GRID[0].record(), "dataset": "../../x"}]},
         {"cells": [{**GRID[0].record(), "epochs": 0}]},
         {"cells": [GRID[0].record(), {**GRID[1].record(), "epochs": 9}]},
+        {"cells": [GRID[0].record(), {**GRID[1].record(), "dataset": "mnist"}]},
+        {"data_sha256": "d" * 64},
+        {"data_sha256": {}},
         {"samples": "many"},
         {"started": None},
     ],
 )
 def test_a_plan_that_is_none_is_not_believed(tmp_path: Path, damage: dict[str, Any]) -> None:
     cells.join(tmp_path, PLAN)
-    path = tmp_path / cells.PLAN
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), **damage}))
+    change_json(tmp_path / cells.PLAN, started=3.0)
+    assert cells.look(tmp_path).plan == replace(PLAN, started=3.0)
+    change_json(tmp_path / cells.PLAN, **damage)
     with pytest.raises(DamagedFile):
         cells.look(tmp_path)
 
@@ -220,6 +227,28 @@ def test_who_looks_on_sees_what_is_done_what_runs_and_how_long_it_takes(tmp_path
         assert file
         file.close()
     assert cells.look(tmp_path).left_s is None
+
+
+def test_a_plan_of_an_older_version_says_so(tmp_path: Path) -> None:
+    cells.join(tmp_path, PLAN)
+    change_json(tmp_path / cells.PLAN, format=1)
+    with pytest.raises(
+        UnknownFormat, match="has format 1; this version reads format 2: it is an older version's, make"
+    ):
+        cells.read_plan(tmp_path)
+
+
+def test_a_second_data_set_joins_a_sweep_with_cells_of_its_own(tmp_path: Path) -> None:
+    cells.join(tmp_path, PLAN)
+    more = tuple(cells.grid(BASE, betas=[4.0], latent_dims=[2], seeds=1, datasets=["mnist", "digits"]))
+    cells.join(tmp_path, Plan(more, samples=60, data_sha256={"mnist": "e" * 64, "digits": "d" * 64}, started=2000.0))
+    there = cells.read_plan(tmp_path)
+    assert [cell.name for cell in there.cells[len(GRID) :]] == ["mnist-ae-2-seed0", "mnist-vae-2-beta4-seed0"]
+    assert there.data_sha256 == {"digits": "d" * 64, "mnist": "e" * 64}
+    finish(tmp_path, more[0], plan=there)
+    assert cells.read_cell(tmp_path / more[0].name)["data_sha256"] == "e" * 64
+    assert cells.done(more[0], tmp_path, there)
+    assert cells.done(more[0], tmp_path, replace(there, data_sha256={"mnist": "f" * 64})) is None
 
 
 @pytest.mark.parametrize("state", ["", "[]", '{"format": 1, "epoch": "x", "where": 3}', '{"format": 7}'])

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,19 @@ def test_a_running_sweep_is_shown_with_its_cells_and_its_frontier_as_it_fills(ma
     assert upward(page) == ["distortion: recon, nats an image", "Fréchet distance, N(0, I)"]
     points = json.loads(list(page.get("plotly_chart"))[-2].proto.spec)["data"][0]
     assert points["name"] == "VAE, 2 dimensions"
+
+
+def test_a_sweep_of_two_data_sets_shows_one_at_a_time(many: Measurings, sweeps: Path) -> None:
+    others = tuple(cells.grid(sweep_folder.BASE, betas=[4.0], latent_dims=[2], seeds=1, datasets=["mnist"]))
+    plan = cells.join(sweeps, replace(sweep_folder.PLAN, cells=others, data_sha256={"mnist": "e" * 64}))
+    sweep_folder.finish(sweeps, others[1], plan=plan)
+    page = open_page()
+    (box,) = (box for box in page.selectbox if box.label == "Data")
+    assert box.options == ["digits", "mnist"]
+    before = charts(page)[-2]
+    box.select("mnist").run()
+    assert not page.exception
+    assert charts(page)[-2] != before
 
 
 def test_a_sweep_that_was_broken_off_says_how_to_go_on(many: Measurings, sweeps: Path) -> None:

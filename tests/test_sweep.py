@@ -46,6 +46,18 @@ def test_a_grid_has_an_ae_beside_every_curve_and_whole_curves_first() -> None:
     assert len({cell.name for cell in grid}) == len(grid) == 12
 
 
+def test_a_grid_of_several_data_sets_has_all_of_a_seed_before_the_next() -> None:
+    grid = cells.grid(Settings(), betas=[1], latent_dims=[2], seeds=2, datasets=["mnist", "digits", "mnist"])
+    assert [cell.name for cell in grid[:5]] == [
+        "mnist-ae-2-seed0",
+        "mnist-vae-2-beta1-seed0",
+        "digits-ae-2-seed0",
+        "digits-vae-2-beta1-seed0",
+        "mnist-ae-2-seed1",
+    ]
+    assert len(grid) == 8
+
+
 @pytest.mark.parametrize("empty", [{"betas": []}, {"latent_dims": []}, {"seeds": 0}])
 def test_a_grid_of_nothing_is_told(empty: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="A sweep needs at least one beta"):
@@ -55,7 +67,7 @@ def test_a_grid_of_nothing_is_told(empty: dict[str, Any]) -> None:
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with three cells; the process of the first one was killed on the way."""
-    out, digits, killed = tmp_path_factory.mktemp("swept"), data.load("digits"), []
+    out, digits, killed = tmp_path_factory.mktemp("swept"), {"digits": data.load("digits")}, []
     base = Settings(dataset="digits", hidden=(16,), epochs=2, batch_size=64)
     plan = sweep.make_plan(cells.grid(base, betas=[0.0, 4.0], latent_dims=[3], seeds=1), digits, samples=60)
 

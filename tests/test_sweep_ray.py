@@ -41,8 +41,8 @@ def sweep_there(nodes: Any, out: Path, grid: list[cells.Cell], tell: Callable[[N
     from explorer.sweep_ray import Cluster
 
     digits = data.load("digits")
-    with Cluster(digits, samples=60, address=nodes.address) as backend:
-        return list(sweep.run(sweep.make_plan(grid, digits, samples=60), out, backend, tell=tell))
+    with Cluster({"digits": digits}, samples=60, address=nodes.address) as backend:
+        return list(sweep.run(sweep.make_plan(grid, {"digits": digits}, samples=60), out, backend, tell=tell))
 
 
 def each_once(records: list[dict[str, Any]], grid: list[cells.Cell]) -> bool:
@@ -75,8 +75,8 @@ def test_cells_of_a_node_that_is_lost_are_done_elsewhere_with_the_figures_that_p
     assert len(seen) == 2
     assert each_once(records, grid)
     digits = data.load("digits")
-    with sweep.Processes(digits, samples=60, at_once=1) as backend:
-        here = list(sweep.run(sweep.make_plan(grid[:2], digits, samples=60), tmp_path / "here", backend))
+    with sweep.Processes({"digits": digits}, samples=60, at_once=1) as backend:
+        here = list(sweep.run(sweep.make_plan(grid[:2], {"digits": digits}, samples=60), tmp_path / "here", backend))
     assert here == [next(one for one in records if one["cell"] == cell.record()) for cell in grid[:2]]
     for cell in grid[:2]:
         one, other = ((tmp_path / where / cell.name / checkpoints.WEIGHTS).read_bytes() for where in ("here", "there"))

@@ -92,39 +92,54 @@ def visit(points: list[dict[str, Any]]) -> None:
 
 # ---- sweeps on this server
 
-SWEEPS, REFRESH_S = "LATENT_EXPLORER_SWEEPS", 2.0
+SWEEPS = "LATENT_EXPLORER_SWEEPS"
+BUSY_S, QUIET_S = 2.0, 15.0
 NEEDED = ("measure", "distribution", "value", "ceiling", "floor", "n")
 
 
 def show_sweeps() -> None:
-    """A sweep of the folder that the environment names: how far it is, and what it has found. Nothing without one."""
-    root = os.environ.get(SWEEPS)
-    folders = {folder.name: folder for folder in cells.sweeps(Path(root))} if root else {}
-    if not folders:
+    """The sweeps of the folder that the environment names, as they come and go. Nothing without such a folder."""
+    if root := os.environ.get(SWEEPS):
+        busy = is_busy(looked_at(Path(root)))
+        st.fragment(follow_sweeps, run_every=BUSY_S if busy else QUIET_S)(Path(root), busy)
+
+
+def looked_at(root: Path) -> dict[str, cells.Look | DamagedFile]:
+    """By name, where each sweep below root stands, or why that cannot be read."""
+
+    def seen_of(folder: Path) -> cells.Look | DamagedFile:
+        try:
+            return cells.look(folder, read=from_memory)
+        except DamagedFile as error:
+            return error
+
+    return {folder.name: seen_of(folder) for folder in cells.sweeps(root)}
+
+
+def is_busy(sweeps: dict[str, cells.Look | DamagedFile]) -> bool:
+    return any(isinstance(seen, cells.Look) and seen.running for seen in sweeps.values())
+
+
+def follow_sweeps(root: Path, busy: bool) -> None:
+    """One of the sweeps, as it stands now. busy: whether any was running when the page was drawn."""
+    sweeps = looked_at(root)
+    if is_busy(sweeps) != busy:
+        st.rerun()  # at the other pace
+    if not sweeps:
         return
     st.header("Sweeps on this server", anchor=False)
-    name = st.selectbox("Sweep", list(folders)) if len(folders) > 1 else next(iter(folders))
-    seen = seen_of(folders[name])
-    st.fragment(show_sweep, run_every=REFRESH_S if seen and seen.running else None)(folders[name], seen)
-
-
-def seen_of(folder: Path) -> cells.Look | None:
-    """Where a sweep stands; None, and why, if that cannot be read."""
-    try:
-        return cells.look(folder, read=from_memory)
-    except DamagedFile as error:
+    name = st.selectbox("Sweep", list(sweeps)) if len(sweeps) > 1 else next(iter(sweeps))
+    seen = sweeps[name]
+    if isinstance(seen, DamagedFile):
         st.warning("This sweep cannot be shown.")
-        st.text(public(str(error), folder.parent))  # its folder's name is no markup
-        return None
-
-
-def show_sweep(folder: Path, before: cells.Look | None) -> None:
-    """How far a sweep is, and its charts as they fill. before: where it stood when the page was drawn."""
-    seen = seen_of(folder) if before and before.running else before
-    if seen is None:
+        st.text(public(str(seen), root))  # its folder's name is no markup
         return
-    if before and before.running and not seen.running:
-        st.rerun()
+    show_progress(seen)
+    show_found(seen)
+
+
+def show_progress(seen: cells.Look) -> None:
+    """How far a sweep is, cell by cell."""
     done, total = len(seen.records), len(seen.plan.cells)
     st.text(f"{seen.name}: {done:,} of {total:,} cells done{how_long(seen)}")
     st.progress(done / total)
@@ -141,9 +156,18 @@ def show_sweep(folder: Path, before: cells.Look | None) -> None:
     table += [{"Cell": cell.name, "Epoch": "could not be trained: start the sweep again"} for cell in seen.failed]
     if table:
         st.dataframe(table, hide_index=True, width="stretch")
-    if seen.records:
+
+
+def show_found(seen: cells.Look) -> None:
+    """The charts of a sweep as they fill, of one data set at a time."""
+    by_data: dict[str, list[dict[str, Any]]] = {}
+    for record in seen.records:
+        by_data.setdefault(record["cell"]["dataset"], []).append(record)
+    names = [name for name in seen.plan.datasets if name in by_data]
+    if names:
+        name = st.selectbox("Data", names, key=f"data in {seen.name}") if len(seen.plan.datasets) > 1 else names[0]
         show_charts(
-            frontier.collect(seen.records),
+            frontier.collect(by_data[name]),
             lambda make, key: st.plotly_chart(make(), config=STILL, key=key),
             against=f"against in {seen.name}",
         )

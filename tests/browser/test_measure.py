@@ -9,7 +9,8 @@ import pytest
 from launch import serve
 from playwright.sync_api import Browser, Page, expect
 
-from explorer import scoreboard
+from explorer import cells, scoreboard
+from tests import sweep_folder
 
 pytestmark = pytest.mark.browser
 SLOW = 90_000
@@ -46,6 +47,23 @@ def test_the_shipped_figures_are_there_at_once_and_can_be_taken_along(server: st
     page.goto((tmp_path / "report.html").as_uri())
     expect(page.get_by_role("heading", name="mnist-ae-16 and mnist-vae-16")).to_be_visible()
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=SLOW)
+
+
+@pytest.mark.soak
+def test_a_sweep_that_starts_or_ends_while_the_page_is_open_is_noticed(page: Page, tmp_path: Path) -> None:
+    with serve(LATENT_EXPLORER_SWEEPS=str(tmp_path)) as started:
+        page.goto(f"{started.url}/measure")
+        expect(page.get_by_role("heading", name="What beta trades")).to_be_visible(timeout=SLOW)
+        out = tmp_path / "mine"
+        cells.join(out, sweep_folder.PLAN)
+        claim = cells.claim(out, sweep_folder.GRID[0])
+        assert claim
+        with claim:
+            cells.note(out, sweep_folder.GRID[0], where="here", epoch=1)
+            expect(page.get_by_text("mine: 0 of 6 cells done")).to_be_visible(timeout=SLOW)
+            sweep_folder.finish(out, sweep_folder.GRID[1])
+            expect(page.get_by_text("mine: 1 of 6 cells done")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("nothing runs now")).to_be_visible(timeout=SLOW)
 
 
 def test_a_click_on_a_row_shows_what_it_was_computed_from(server: str, page: Page) -> None:
