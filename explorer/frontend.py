@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from collections import OrderedDict
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from explorer import demo, modules, policy
 from explorer.catalogue import Catalogue
 
+SCRIPTS = ("text/javascript", "application/javascript", "text/css")
 MOST_PACKED = 1000  # Streamlit's frontend has some 400 scripts
 SHOWN_ANYWHERE = ("", "/learn", "/labs")  # pages that may be framed by any site, with embed=true
 POWERS = "camera=(self), microphone=(), geolocation=(), usb=(), serial=(), payment=(), display-capture=()"
@@ -126,37 +128,41 @@ class PackedFrontend:
     """Sends scripts and styles gzipped, each read and compressed once: Streamlit's own are 0.9 MB then, not 2.9 MB.
 
     Streamlit leaves that to a proxy, or compresses for every visitor anew. As one of the outer layers this answers most
-    of what a first visit asks for without asking the others.
+    of what a first visit asks for without asking the others. What is kept goes to everybody, so that is scripts and
+    styles alone, and nothing that names a visitor. Streamlit answers with a page where it has no script of a name.
     """
 
     def __init__(self, app: ASGIApp, *, base_path: str) -> None:
         self.app = app
         folders = ("static", modules.address(), modules.ENTRY_FOLDER)
         self.folders = tuple(f"{prefix_of(base_path)}/{folder}/" for folder in folders)
-        self.packed: dict[str, Response] = {}
+        self.packed: OrderedDict[str, Response] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self.concerns(scope):
             await self.app(scope, receive, send)
             return
-        path = scope["path"]
-        if path not in self.packed:
-            status, headers, body = await collect(self.app, plainly(scope), receive)
-            # To a browser that has hung up Streamlit's app answers with nothing: that must not be kept for the others.
-            is_whole = headers.get("content-length") == str(len(body))
-            if status != 200 or "content-encoding" in headers or not is_whole:
-                await Response(body, status, headers)(scope, receive, send)
-                return
-            content = await asyncio.to_thread(gzip.compress, body, 6)
-            headers["Content-Length"] = str(len(content))
-            headers["Content-Encoding"] = "gzip"
-            headers.add_vary_header("Accept-Encoding")
-            answer = Response(content, headers=headers)
-            if len(self.packed) < MOST_PACKED:  # a path can be written in many ways
-                self.packed[path] = answer
-            await answer(scope, receive, send)
-            return
-        await self.packed[path](scope, receive, send)
+        answer = self.packed.get(scope["path"]) or await self.packed_anew(scope, receive)
+        await answer(scope, receive, send)
+
+    async def packed_anew(self, scope: Scope, receive: Receive) -> Response:
+        """The answer to who asks, which is kept for the next if it is one for everybody."""
+        status, headers, body = await collect(self.app, plainly(scope), receive)
+        if is_page(headers):
+            return PlainTextResponse("There is no script of that name.", status_code=404)
+        # To a browser that has hung up Streamlit's app answers with nothing: that must not be kept for the others.
+        is_whole = headers.get("content-length") == str(len(body))
+        is_for_all = headers.get("content-type", "").startswith(SCRIPTS) and "set-cookie" not in headers
+        if status != 200 or "content-encoding" in headers or not (is_whole and is_for_all):
+            return Response(body, status, headers)
+        content = await asyncio.to_thread(gzip.compress, body, 6)
+        headers["Content-Length"] = str(len(content))
+        headers["Content-Encoding"] = "gzip"
+        headers.add_vary_header("Accept-Encoding")
+        answer = self.packed[scope["path"]] = Response(content, headers=headers)
+        if len(self.packed) > MOST_PACKED:  # a path can be written in many ways
+            self.packed.popitem(last=False)
+        return answer
 
     def concerns(self, scope: Scope) -> bool:
         if scope["type"] != "http" or scope["method"] != "GET" or not scope["path"].startswith(self.folders):

@@ -103,7 +103,8 @@ class Counting:
         self.asked += 1
         if request.path_params["name"] == "none.js":
             return Response("no", 404)
-        return Response(b"let a = 1;" * 1000, headers={"Cache-Control": "immutable", "ETag": '"1"'})
+        headers = {"Cache-Control": "immutable", "ETag": '"1"'}
+        return Response(b"let a = 1;" * 1000, media_type="text/javascript", headers=headers)
 
 
 def test_a_script_of_the_frontend_is_packed_once_and_says_the_same() -> None:
@@ -140,7 +141,7 @@ def test_a_path_written_in_a_thousand_ways_is_not_kept_as_often(monkeypatch: pyt
     for number in range(5):
         answer = get(app, f"/static/a{number}.js", accept_encoding="gzip")
         assert gzip.decompress(answer.body) == b"let a = 1;" * 1000
-    assert len(app.packed) == 3
+    assert list(app.packed) == ["/static/a2.js", "/static/a3.js", "/static/a4.js"]
 
 
 def test_a_browser_that_hangs_up_leaves_no_empty_script_for_the_others() -> None:
@@ -158,6 +159,31 @@ def test_a_browser_that_hangs_up_leaves_no_empty_script_for_the_others() -> None
     app = frontend.PackedFrontend(hung_up_on, base_path="")
     assert get(app, "/static/a.js", accept_encoding="gzip").body == b""
     assert gzip.decompress(get(app, "/static/a.js", accept_encoding="gzip").body) == b"let a = 1;" * 1000
+
+
+def test_a_page_in_place_of_a_script_is_none_and_its_cookie_reaches_nobody() -> None:
+    """Else the cookie of who asks first, which is a visitor's name, would be given to all."""
+
+    async def page(request: Request) -> Response:
+        return HTMLResponse("<html></html>", headers={"Set-Cookie": "who=anna"})
+
+    app = frontend.PackedFrontend(Starlette(routes=[Route("/static/{name}", page)]), base_path="")
+    for _ in range(2):
+        answer = get(app, "/static/gone.js", accept_encoding="gzip")
+        assert (answer.status, "set-cookie" in answer.headers) == (404, False)
+    assert not app.packed
+
+
+def test_a_script_with_a_cookie_is_for_who_asked_alone() -> None:
+    asked = []
+
+    async def script(request: Request) -> Response:
+        asked.append(1)
+        return Response(b"1", media_type="text/javascript", headers={"Set-Cookie": f"n={len(asked)}"})
+
+    app = frontend.PackedFrontend(Starlette(routes=[Route("/static/{name}", script)]), base_path="")
+    cookies = [get(app, "/static/a.js", accept_encoding="gzip").headers["set-cookie"] for _ in range(2)]
+    assert cookies == ["n=1", "n=2"]
 
 
 def test_a_missing_script_stays_missing() -> None:
