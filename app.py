@@ -2,6 +2,7 @@
 
 import streamlit as st
 from starlette.middleware import Middleware
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime import get_instance
 
 from explorer import catalogue, frontend, guard, request_log, server, visitors
@@ -21,13 +22,14 @@ app = st.App(
     routes=routes,
     lifespan=server.lifespan,
     middleware=[
+        Middleware(frontend.PageHeaders),
         Middleware(request_log.RequestLog, routes=routes, base_path=base_path, visitor_of=visitors.visitor_of),
         Middleware(guard.OwnPagesOnly),
+        Middleware(guard.OwnSessions, message=ForwardMsg, visitor_of=visitors.visitor_of),
         Middleware(guard.BoundedUploads, held=uploaded, max_file=st.get_option("server.maxUploadSize") << 20),
         Middleware(frontend.PackedFrontend, base_path=base_path),
         Middleware(visitors.Visitors, present=visitors.data_shelf().present),
         Middleware(frontend.NoUploads, base_path=base_path),
-        Middleware(frontend.PageHeaders),
         Middleware(frontend.PageHead, base_path=base_path, models=models),
     ],
 )

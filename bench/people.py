@@ -66,6 +66,7 @@ class Person:
     page: str = ""
     query: str = ""
     path: str = "/"
+    session: str = ""
     runs: int = 0
     keep_runs: int = 2
     references: int = 0
@@ -177,6 +178,7 @@ class Person:
             if kind == "new_session":
                 self.keep_runs = message.new_session.config.max_cached_message_age or self.keep_runs
                 self.page = message.new_session.page_script_hash
+                self.session = message.new_session.initialize.session_id
             elif kind == "navigation":
                 self.pages = {
                     "" if one.is_default else one.url_pathname: one.page_script_hash

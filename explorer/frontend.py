@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from explorer import demo, modules, policy
 from explorer.catalogue import Catalogue
 
+FAULT = "Something went wrong on the server, which has noted it: try again."
 SCRIPTS = ("text/javascript", "application/javascript", "text/css")
 MOST_PACKED = 1000  # Streamlit's frontend has some 400 scripts
 SHOWN_ANYWHERE = ("", "/learn", "/labs")  # pages that may be framed by any site, with embed=true
@@ -28,16 +29,21 @@ def prefix_of(base_path: str) -> str:
 
 class PageHeaders:
     """Adds to every answer: no sniffing of types, no address of ours told to other sites, no use of it by their pages.
-    To pages: what they may do, who may frame them.
+    To pages: what they may do, who may frame them. The outermost of all, so that refusals and faults have them too.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answered = scope["type"] != "http"
+
         async def send_with_headers(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
+                answered = True
                 headers = MutableHeaders(scope=message)
+                del headers["Access-Control-Allow-Origin"]  # Streamlit's uploads have one
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "same-origin"
                 if not is_page(headers):
@@ -47,7 +53,12 @@ class PageHeaders:
                     headers.setdefault("Content-Security-Policy", policy.of_page("", ancestors=["'none'"]))
             await send(message)
 
-        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        try:
+            await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        except Exception:
+            if not answered:
+                await PlainTextResponse(FAULT, status_code=500)(scope, receive, send_with_headers)
+            raise
 
 
 class PageHead:

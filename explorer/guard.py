@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HARMLESS = ("GET", "HEAD", "OPTIONS")
 REFUSED = "This has to be asked by the page itself."
 UPLOADS = "/_stcore/upload_file/"
 MAX_HELD = 400_000_000  # bytes of one session's uploads: each of the pages' bounds, and a second try
 MAX_HELD_BY_ALL = 2_000_000_000
+NOT_YOURS = "This upload is for a page that another browser opened: reload the page."
+PROTOCOLS, BEFORE_SESSION = "sec-websocket-protocol", 2  # "streamlit", the XSRF token, then a session to join
+MAX_BEGIN_BYTES = 65_536  # a message that begins a run has some 3,000
+MOST_SESSIONS = 20_000
 FULL = "The server holds as many uploads as it can: remove one, or try again in some minutes."
 
 
@@ -49,6 +55,72 @@ class OwnPagesOnly:
             await JSONResponse({"problem": REFUSED}, status_code=403)(scope, receive, send)
 
 
+class OwnSessions:
+    """A session of Streamlit's, and what is uploaded to it, is for the visitor alone who opened it.
+
+    Streamlit lets everybody join a session who knows its id, and writes that into the paths of uploads. Of what it says
+    of each run of the script, the server's folder and the machine's number are nobody's business.
+    message: Streamlit's ForwardMsg. visitor_of: who has these cookies.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, message: Callable[[], Any], visitor_of: Callable[[Mapping[str, str]], str]
+    ) -> None:
+        self.app = app
+        self.message = message
+        self.visitor_of = visitor_of
+        self.opened: OrderedDict[str, str] = OrderedDict()  # by session, the visitor
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            visitor = self.visitor_of(HTTPConnection(scope).cookies)
+
+            async def send_noted(message: Message) -> None:
+                if message["type"] == "websocket.send" and message.get("bytes"):
+                    message = {**message, "bytes": self.noted(message["bytes"], visitor)}
+                await send(message)
+
+            await self.app(self.without_others(scope, visitor), receive, send_noted)
+        elif scope["type"] == "http" and UPLOADS in scope["path"]:
+            owner = self.opened.get(session_of(scope["path"]))
+            if owner is None or owner != self.visitor_of(HTTPConnection(scope).cookies):
+                await JSONResponse({"problem": NOT_YOURS}, status_code=403)(scope, receive, send)
+                return
+            await self.app(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def without_others(self, scope: Scope, visitor: str) -> Scope:
+        """The scope of a websocket, without a session to join that the visitor did not open."""
+        headers = MutableHeaders(raw=list(scope["headers"]))
+        offered = [part.strip() for part in headers.get(PROTOCOLS, "").split(",")]
+        if len(offered) > BEFORE_SESSION and self.opened.get(offered[BEFORE_SESSION]) != visitor:
+            headers[PROTOCOLS] = ", ".join(offered[:BEFORE_SESSION])
+        return {**scope, "headers": headers.raw}
+
+    def noted(self, content: bytes, visitor: str) -> bytes:
+        """A message as it may go out; one that begins a run of the script tells whose session it is."""
+        if len(content) > MAX_BEGIN_BYTES:
+            return content
+        message = self.message()
+        message.ParseFromString(content)
+        if message.WhichOneof("type") != "new_session":
+            return content
+        begun = message.new_session
+        begun.main_script_path = ""
+        begun.initialize.user_info.Clear()
+        self.opened[begun.initialize.session_id] = visitor
+        self.opened.move_to_end(begun.initialize.session_id)
+        if len(self.opened) > MOST_SESSIONS:
+            self.opened.popitem(last=False)
+        return bytes(message.SerializeToString())
+
+
+def session_of(path: str) -> str:
+    """The session that an upload's path names."""
+    return path.partition(UPLOADS)[2].partition("/")[0]
+
+
 class BoundedUploads:
     """Refuses uploads beyond what one session, and all together, may leave in memory.
 
@@ -66,7 +138,7 @@ class BoundedUploads:
         if scope["type"] != "http" or scope["method"] != "PUT" or UPLOADS not in scope["path"]:
             await self.app(scope, receive, send)
             return
-        session = scope["path"].partition(UPLOADS)[2].partition("/")[0]
+        session = session_of(scope["path"])
         length = Headers(scope=scope).get("content-length", "")
         size = int(length) if length.isdecimal() and len(length) < 16 else self.max_file
         held = self.held()

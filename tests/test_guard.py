@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -282,6 +283,35 @@ def test_a_page_that_the_browser_has_already_is_sent_with_its_policy_again() -> 
     app = frontend.PageHead(Starlette(routes=[Route("/", known)]), base_path="", models=catalogue.shipped())
     answer = get(app, "/", accept="text/html", if_none_match='"1"')
     assert (answer.status, "content-security-policy" in answer.headers) == (200, True)
+
+
+# ---- what every answer has
+
+
+def test_refusals_and_faults_have_the_headers_of_every_answer() -> None:
+    async def fails(request: Request) -> Response:
+        raise KeyError("/srv/secret")
+
+    async def open_to_all(request: Request) -> Response:
+        return Response("{}", headers={"Access-Control-Allow-Origin": "http://localhost:3000"})
+
+    app = Starlette(
+        routes=[Route("/fails", fails), Route("/open", open_to_all)],
+        middleware=[Middleware(frontend.PageHeaders), Middleware(OwnPagesOnly)],
+    )
+
+    async def logged(*asked: Any) -> None:
+        with pytest.raises(KeyError):  # it goes on to the server's log
+            await app(*asked)
+
+    fault, refused = get(logged, "/fails"), get(app, "/fails", method="POST", origin="https://evil.example")
+    assert (fault.status, refused.status) == (500, 403)
+    assert b"secret" not in fault.body
+    for answer in (fault, refused, get(app, "/open")):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "same-origin"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert "access-control-allow-origin" not in answer.headers
 
 
 # ---- names from outside
