@@ -24,6 +24,8 @@ from explorer import catalogue, checkpoints, data, demo, jobs, own_data
 from explorer.files import DamagedFile, copy_whole, read_record, unwritten, write_record
 
 COOKIE = "latent_explorer_visitor"
+# Over https: a name of which browsers promise that this very host has set it, and no other of the same domain.
+HOST_COOKIE = f"__Host-{COOKIE}"
 NAME = re.compile(r"[A-Za-z0-9_-]{32}")
 MAX_KEPT = 20
 MAX_SETS = 5
@@ -39,8 +41,8 @@ PAIR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 def visitor_of(cookies: Mapping[str, str]) -> str:
     """The visitor's name; "" for a browser that has none yet or refuses cookies. Nothing belongs to ""."""
-    name = dict(cookies).get(COOKIE, "")
-    return name if NAME.fullmatch(name) else ""
+    given = (dict(cookies).get(name, "") for name in (HOST_COOKIE, COOKIE))
+    return next(filter(NAME.fullmatch, given), "")
 
 
 class Visitors:
@@ -58,23 +60,30 @@ class Visitors:
             with self.present(visitor_of(HTTPConnection(scope).cookies)):
                 await self.app(scope, receive, send)
             return
-        if scope["type"] != "http" or visitor_of(Request(scope).cookies):
+        request = Request(scope) if scope["type"] == "http" else None
+        secure = request is not None and came_by_https(request)
+        if request is None or NAME.fullmatch(request.cookies.get(HOST_COOKIE if secure else COOKIE, "")):
             await self.app(scope, receive, send)
             return
-        request = Request(scope)
-        secure = request.headers.get("x-forwarded-proto", scope["scheme"]) == "https"
         # Framed by another site, as hosts of such apps do, a cookie comes back only if it is made for that.
-        kind = "SameSite=None; Secure; Partitioned" if secure else "SameSite=Lax"
+        name, kind = (HOST_COOKIE, "SameSite=None; Secure; Partitioned") if secure else (COOKIE, "SameSite=Lax")
 
         async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 if headers.get("content-type", "").startswith("text/html"):
-                    value = f"{COOKIE}={secrets.token_urlsafe(24)}; Path=/; Max-Age=31536000; HttpOnly; {kind}"
+                    value = f"{name}={secrets.token_urlsafe(24)}; Path=/; Max-Age=31536000; HttpOnly; {kind}"
                     headers.append("Set-Cookie", value)
+                    headers["Cache-Control"] = "private, no-cache"  # no proxy on the way may give it to others
             await send(message)
 
         await self.app(scope, receive, send_with_cookie)
+
+
+def came_by_https(request: Request) -> bool:
+    """Whether the visitor came that way, as the proxy in front says; the first of several proxies knows."""
+    told = request.headers.get("x-forwarded-proto", request.scope["scheme"])
+    return told.partition(",")[0].strip().lower() == "https"
 
 
 @functools.cache

@@ -41,7 +41,9 @@ async def joined(one: Person, session: str) -> str:
 async def upload(one: Person, session: str, method: str) -> int:
     token = one.http.cookie_jar.filter_cookies(URL(one.url))[XSRF].value
     path = f"{one.url}/_stcore/upload_file/{session}/some-file"
-    async with one.http.request(method, path, data={"file": io.BytesIO(b"1")}, headers={"X-Xsrftoken": token}) as answer:
+    async with one.http.request(
+        method, path, data={"file": io.BytesIO(b"1")}, headers={"X-Xsrftoken": token}
+    ) as answer:
         return answer.status
 
 

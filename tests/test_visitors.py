@@ -27,6 +27,7 @@ from starlette.websockets import WebSocket
 from explorer import atlas, checkpoints, own_data, resume
 from explorer.visitors import (
     COOKIE,
+    HOST_COOKIE,
     KEPT_S,
     MAX_KEPT,
     MAX_PLACES,
@@ -78,7 +79,29 @@ def test_a_page_gives_a_new_browser_a_name_that_scripts_cannot_read(page: Starle
 
 def test_over_https_the_name_comes_back_in_a_frame_of_another_site_too(page: Starlette) -> None:
     cookie = get(page, "/", x_forwarded_proto="https").headers["set-cookie"]
-    assert cookie.endswith("HttpOnly; SameSite=None; Secure; Partitioned")
+    assert cookie.startswith(f"{HOST_COOKIE}=")
+    assert cookie.endswith("; Path=/; Max-Age=31536000; HttpOnly; SameSite=None; Secure; Partitioned")
+
+
+@pytest.mark.parametrize(
+    ("told", "secure"),
+    [("https", True), ("HTTPS", True), ("https, http", True), ("http, https", False), ("http", False), ("", False)],
+)
+def test_the_first_of_several_proxies_says_how_a_visitor_came(page: Starlette, told: str, secure: bool) -> None:
+    assert ("Secure" in get(page, "/", x_forwarded_proto=told).headers["set-cookie"]) is secure
+
+
+def test_over_https_a_name_that_another_host_of_the_domain_has_planted_is_not_believed(page: Starlette) -> None:
+    """Any host of a domain can set a cookie for all of it, but none whose name begins with __Host-."""
+    planted = f"{COOKIE}={BEN}"
+    assert HOST_COOKIE in get(page, "/", x_forwarded_proto="https", cookie=planted).headers["set-cookie"]
+    own = f"{planted}; {HOST_COOKIE}={ANNA}"
+    assert "set-cookie" not in get(page, "/", x_forwarded_proto="https", cookie=own).headers
+    assert visitor_of({COOKIE: BEN, HOST_COOKIE: ANNA}) == ANNA
+
+
+def test_no_proxy_may_keep_an_answer_with_a_name_in_it(page: Starlette) -> None:
+    assert get(page, "/").headers["cache-control"] == "private, no-cache"
 
 
 def test_only_pages_give_names(page: Starlette) -> None:

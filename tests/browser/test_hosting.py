@@ -25,7 +25,7 @@ from launch import nginx, serve, sticky
 from playwright.sync_api import BrowserContext, expect
 
 from explorer import logs
-from explorer.visitors import COOKIE
+from explorer.visitors import COOKIE, HOST_COOKIE
 from tests.browser.conftest import OpenPage
 from tests.browser.stage import move, pixels
 
@@ -62,9 +62,13 @@ class House:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}/{BASE}"
 
-    def ask(self, path: str, *, method: str = "GET", visitor: str = "", **headers: str) -> http.client.HTTPResponse:
+    def ask(
+        self, path: str, *, method: str = "GET", visitor: str = "", planted: str = "", **headers: str
+    ) -> http.client.HTTPResponse:
+        """planted: a cookie beside that of a visitor who came by https."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
-        cookie = {"Cookie": f"{COOKIE}={visitor}"} if visitor else {}
+        own = f"{COOKIE}={planted}; {HOST_COOKIE}={visitor}" if planted else f"{COOKIE}={visitor}"
+        cookie = {"Cookie": own} if visitor else {}
         connection.request(method, f"/{BASE}{path}", headers={**cookie, **headers})
         return connection.getresponse()
 
@@ -146,8 +150,9 @@ def test_two_servers_behind_one_address_are_one_to_their_visitors(
 
     # each visitor is always at the same process
     crowd = [secrets.token_urlsafe(24) for _ in range(12)]
-    for someone in crowd * 2:
-        assert house.ask("/health", visitor=someone).status == 200
+    for number, someone in enumerate(crowd * 2):
+        planted = crowd[number // 2] if number >= len(crowd) else ""
+        assert house.ask("/health", visitor=someone, planted=planted).status == 200
     assert house.ask(f"/jobs/{job}/events", visitor=crowd[0]).status == 404
     at = [process.sessions() for process in house.processes]
     assert not at[0] & at[1]
