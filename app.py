@@ -17,6 +17,7 @@ def uploaded() -> dict[str, int]:
 base_path = st.get_option("server.baseUrlPath")
 models = catalogue.shipped()
 routes = server.routes(base_path, models)
+sessions = guard.Sessions()
 app = st.App(
     "explorer/pages/main.py",
     routes=routes,
@@ -25,8 +26,8 @@ app = st.App(
         Middleware(frontend.PageHeaders),
         Middleware(request_log.RequestLog, routes=routes, base_path=base_path, visitor_of=visitors.visitor_of),
         Middleware(guard.OwnPagesOnly),
-        Middleware(guard.OwnSessions, message=ForwardMsg, visitor_of=visitors.visitor_of),
-        Middleware(guard.BoundedUploads, held=uploaded, max_file=st.get_option("server.maxUploadSize") << 20),
+        Middleware(guard.OwnSessions, sessions=sessions, message=ForwardMsg, visitor_of=visitors.visitor_of),
+        Middleware(guard.BoundedUploads, held=uploaded, sessions=sessions),
         Middleware(frontend.PackedFrontend, base_path=base_path),
         Middleware(visitors.Visitors, present=visitors.data_shelf().present),
         Middleware(frontend.NoUploads, base_path=base_path),

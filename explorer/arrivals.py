@@ -70,7 +70,7 @@ def bring(
             encoder=None if given.encoder is None else ENCODER,
             data_folder=str(given.data_folder) if given.data_folder else None,
         )
-        said = process.bring(order, tell=tell)
+        said = process.bring(order, visitor=visitor, tell=tell)
         (name,) = shelf.keep(visitor, [folder], name=given.name, uploaded=True)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)

@@ -106,15 +106,32 @@ def follow(
         timer.cancel()
 
 
-@contextlib.contextmanager
-def turn(room: threading.Semaphore, waiting: str, tell: Tell) -> Iterator[None]:
-    """A place in room, for as long as this lasts; until there is one, waiting is told."""
-    while not room.acquire(timeout=WAIT_S):
-        tell(waiting, 0, 0)
-    try:
-        yield
-    finally:
-        room.release()
+class Room:
+    """So many places for processes; nobody has more than one, or waits for more than one, at a time."""
+
+    def __init__(self, places: int) -> None:
+        self.places = threading.Semaphore(places)
+        self.inside: set[str] = set()
+        self.lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def turn(self, who: str, *, waiting: str, tell: Tell) -> Iterator[None]:
+        """A place, for as long as this lasts; until there is one, waiting is told. Raises ValueError for a second."""
+        with self.lock:
+            if who in self.inside:
+                raise ValueError(
+                    "Something of yours is being read already, perhaps in another tab: wait until it is done"
+                )
+            self.inside.add(who)
+        try:
+            while not self.places.acquire(timeout=WAIT_S):
+                tell(waiting, 0, 0)
+            try:
+                yield
+            finally:
+                self.places.release()
+        finally:
+            self.inside.discard(who)
 
 
 def hear(lines: Iterable[str], tell: Tell) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 MAX_LATENT_DIM = 256
+MAX_TYPED = 100  # letters of a list of sizes
 MAX_WIDTH = 8192
 MAX_SIDE = 1024
 MAX_PARAMETERS = 20_000_000
@@ -87,7 +88,7 @@ def check_architecture(*, image_shape: ImageShape, latent_dim: int, arch: str, h
         raise ValueError(f"latent_dim must be between 1 and {min(pixels, MAX_LATENT_DIM)}, got {latent_dim}")
     if not 1 <= len(hidden) <= 6 or not all(1 <= width <= MAX_WIDTH for width in hidden):
         raise ValueError(
-            f"hidden must be 1 to 6 sizes between 1 and {MAX_WIDTH}, got {', '.join(map(str, hidden)) or 'none'}"
+            f"hidden must be 1 to 6 sizes between 1 and {MAX_WIDTH}, got {', '.join(map(str, hidden[:7])) or 'none'}"
         )
     halvings = 2 ** len(hidden)
     if arch == "conv" and (image_shape[1] % halvings or image_shape[2] % halvings):
@@ -149,6 +150,8 @@ def inner_shape(image_shape: ImageShape, hidden: tuple[int, ...]) -> ImageShape:
 def parse_hidden(text: str, *, name: str = "hidden") -> tuple[int, ...]:
     """ "512,256" -> (512, 256). Raises ValueError with an example of what would be right."""
     try:
+        if len(text) > MAX_TYPED:
+            raise ValueError("too long")
         return tuple(int(width) for width in text.replace(" ", "").split(","))
     except ValueError as error:
         raise ValueError(f"{name} must be whole numbers with commas, such as 512,256, got {text[:60]!r}") from error

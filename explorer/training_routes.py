@@ -48,7 +48,7 @@ def routes(prefix: str, jobs: Jobs, shelf: Shelf) -> list[Route]:
 
     async def events(request: Request, job: Job) -> Response:
         after = request.headers.get("last-event-id", "")
-        start = int(after) + 1 if after.isdigit() else 0
+        start = int(after) + 1 if after.isdecimal() and len(after) < 10 else 0
         start = start if start <= len(job.events) else 0  # numbers of a server that lost its last words
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream(jobs, job, start), media_type="text/event-stream", headers=headers)
@@ -197,7 +197,7 @@ async def body_of(request: Request) -> dict[str, object]:
     """A small JSON object; {} for anything else."""
     try:
         value = json.loads(await bounded_body(request, most=MAX_BODY) or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -137,9 +137,10 @@ def nothing(what: str, done: int, of: int) -> None:
     pass
 
 
-def read_apart(folder: Path, name: str, content: bytes, **more: float) -> Report:
+def read_apart(folder: Path, name: str, content: bytes, *, visitor: str = "anna", **more: float) -> Report:
     (folder / "given").write_bytes(content)
-    return process.read([(folder / "given", name)], folder / "out", choices=Choices(), tell=nothing, **more)
+    given = [(folder / "given", name)]
+    return process.read(given, folder / "out", visitor=visitor, choices=Choices(), tell=nothing, **more)
 
 
 def test_a_file_read_in_a_process_of_its_own_gives_the_same_data_set(tmp_path: Path) -> None:
@@ -154,8 +155,10 @@ def test_a_file_read_in_a_process_of_its_own_gives_the_same_data_set(tmp_path: P
 def test_what_the_process_refuses_is_told_here(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="The zip is broken or cut off: make it again"):
         read_apart(tmp_path, "z.zip", HONEST["images.zip"][:100])
-    assert process.room.acquire(blocking=False)  # its place is free again
-    process.room.release()
+    with process.room.turn("anna", waiting="", tell=nothing):  # her place is free again, and she has one at a time
+        with pytest.raises(ValueError, match="Something of yours is being read already"):
+            read_apart(tmp_path, "images.zip", HONEST["images.zip"])
+        assert read_apart(tmp_path, "images.zip", HONEST["images.zip"], visitor="ben").title == "images"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import http.client
 import re
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ from starlette.websockets import WebSocket
 
 from explorer import catalogue, cli, frontend, guard, policy, server, training_routes
 from explorer.files import public
-from explorer.guard import MAX_HELD, MAX_HELD_BY_ALL, BoundedUploads, OwnPagesOnly
+from explorer.guard import MAX_HELD, MAX_HELD_BY_ALL, BoundedUploads, OwnPagesOnly, Sessions
 from explorer.markdown import JOINER, plain
 from tests.asgi import Answer, get
 
@@ -114,18 +114,19 @@ class Holding:
     def __init__(self, **held: int) -> None:
         self.held = held
         self.reached = 0
+        self.sessions = Sessions()
         self.app = BoundedUploads(
             Starlette(routes=[Route("/base/_stcore/upload_file/{session}/{file}", self.take, methods=["PUT", "GET"])]),
             held=lambda: self.held,
-            max_file=150_000_000,
+            sessions=self.sessions,
         )
 
     async def take(self, request: Request) -> Response:
         self.reached += 1
-        return PlainTextResponse("")
+        return PlainTextResponse(str(len(await request.body())))
 
-    def put(self, session: str, **headers: str) -> Answer:
-        return get(self.app, f"/base/_stcore/upload_file/{session}/1", method="PUT", **headers)
+    def put(self, session: str, body: bytes = b"", **headers: str) -> Answer:
+        return get(self.app, f"/base/_stcore/upload_file/{session}/1", method="PUT", body=body, **headers)
 
 
 def test_a_session_may_leave_so_much_and_no_more() -> None:
@@ -143,30 +144,55 @@ def test_all_sessions_together_may_leave_what_the_server_can_hold() -> None:
     assert there.put("ben", content_length="1").status == 413
 
 
-@pytest.mark.parametrize("length", [None, "-1", "9" * 400, "²"])
-def test_an_upload_that_does_not_say_its_size_counts_as_the_largest(length: str | None) -> None:
+def test_all_sessions_of_a_visitor_count_together_and_those_of_nobody_each_alone() -> None:
+    there = Holding(one=MAX_HELD - 1000, two=900)
+    assert there.put("three", content_length="200").status == 200
+    for session in ("one", "two", "three"):
+        there.sessions.note(session, "anna")
+    assert there.put("three", content_length="200").status == 413
+    for session in ("one", "two", "three"):
+        there.sessions.note(session, "")
+    assert there.put("three", content_length="200").status == 200
+
+
+@pytest.mark.parametrize("length", [None, "-1", "9" * 400, "²", "3"])
+def test_what_comes_counts_whatever_its_length_is_said_to_be(length: str | None) -> None:
     headers = {} if length is None else {"content_length": length}
-    assert Holding().put("anna", **headers).status == 200
-    assert Holding(anna=MAX_HELD - 149_000_000).put("anna", **headers).status == 413
+    there = Holding(anna=MAX_HELD - 1000)
+    if length != "9" * 400:
+        assert there.put("anna", b"x" * 999, **headers).status == 200
+    assert there.put("anna", b"x" * 1001, **headers).status == 413
 
 
-def test_uploads_that_are_on_their_way_count_too() -> None:
-    async def never(scope: object, receive: object, send: object) -> None:
-        await asyncio.Event().wait()
+def test_uploads_that_are_on_their_way_count_as_far_as_they_have_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who promises much and sends little takes no room from others."""
+    monkeypatch.setattr(guard, "MAX_HELD", 1000)
+
+    async def reads(scope: object, receive: Callable[[], Awaitable[object]], send: object) -> None:
+        while True:
+            await receive()
 
     async def together() -> list[int]:
-        app = BoundedUploads(never, held=dict, max_file=1)
+        app = BoundedUploads(reads, held=dict, sessions=Sessions())  # type: ignore[arg-type]
         answers: list[int] = []
 
         async def send(message: dict[str, int]) -> None:
             if "status" in message:
                 answers.append(message["status"])
 
+        def sends(size: int) -> Callable[[], Awaitable[dict[str, object]]]:
+            parts = iter([{"type": "http.request", "body": b"x" * size, "more_body": True}])
+
+            async def receive() -> dict[str, object]:
+                return next(parts, None) or await asyncio.Event().wait()  # type: ignore[return-value]
+
+            return receive
+
         def scope() -> dict[str, object]:
-            headers = [(b"content-length", str(MAX_HELD // 2).encode())]
+            headers = [(b"content-length", b"600")]
             return {"type": "http", "method": "PUT", "path": "/_stcore/upload_file/anna/1", "headers": headers}
 
-        tasks = [asyncio.create_task(app(scope(), None, send)) for _ in range(3)]  # type: ignore[arg-type]
+        tasks = [asyncio.create_task(app(scope(), sends(size), send)) for size in (300, 300, 500)]  # type: ignore[arg-type]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()

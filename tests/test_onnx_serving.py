@@ -52,7 +52,7 @@ def brought(tmp_path_factory: pytest.TempPathFactory, vae: AE, own: Path) -> tup
     (folder / checkpoints.ONNX_DECODER).write_bytes(decoder_bytes(vae, odd=True))
     (folder / "encoder.onnx").write_bytes(encoder_bytes(vae, split=True))
     order = Order("vae", "unit", "", str(folder), encoder="encoder.onnx", data_folder=str(own))
-    return folder, process.bring(order, tell=lambda *news: None)
+    return folder, process.bring(order, visitor="anna", tell=lambda *news: None)
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_umap_comes_to_the_shelf_when_it_is_drawn(
     tmp_path: Path, vae: AE, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelf, places = Shelf(tmp_path / "shelf"), DataShelf(tmp_path / "data")
-    monkeypatch.setattr(process, "bring", lambda order, tell: bringing.bring(order, tell))
+    monkeypatch.setattr(process, "bring", lambda order, visitor, tell: bringing.bring(order, tell))
     monkeypatch.setattr("explorer.projection.umap", lambda codes, seed: codes[:, :2])
     drawn = []
 
@@ -205,7 +205,7 @@ def test_umap_comes_to_the_shelf_when_it_is_drawn(
 def test_what_cannot_be_brought_leaves_nothing(
     tmp_path: Path, vae: AE, own: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], right: str
 ) -> None:
-    monkeypatch.setattr(process, "bring", lambda order, tell: bringing.bring(order, tell))
+    monkeypatch.setattr(process, "bring", lambda order, visitor, tell: bringing.bring(order, tell))
     shelf, places = Shelf(tmp_path / "shelf"), DataShelf(tmp_path / "data")
     asked = Given(**{**given(decoder_bytes(vae), own).__dict__, **change})
     with pytest.raises(ValueError, match=right):
@@ -241,7 +241,7 @@ def test_a_graph_that_takes_too_much_ends_its_own_process_alone(
     (tmp_path / checkpoints.ONNX_DECODER).write_bytes(content)
     order = Order("ae", "unit", "", str(tmp_path), data_folder=str(own))
     with pytest.raises(ValueError, match=right):
-        process.bring(order, tell=lambda *news: None, longest_s=3)
+        process.bring(order, visitor="anna", tell=lambda *news: None, longest_s=3)
 
 
 def test_an_answer_that_takes_too_long_is_given_up_with_a_sentence(shelf: Shelf) -> None:
@@ -278,7 +278,7 @@ def test_a_damaged_file_is_brought_or_refused_and_never_ends_the_server(
     (tmp_path / checkpoints.ONNX_DECODER).write_bytes(content)
     order = Order("ae", "cut", "", str(tmp_path), data_folder=str(own))
     try:
-        said = process.bring(order, tell=lambda *news: None, longest_s=20)
+        said = process.bring(order, visitor="anna", tell=lambda *news: None, longest_s=20)
     except ValueError as refusal:
         said = [str(refusal)]
     assert all(0 < len(sentence) < 500 for sentence in said)

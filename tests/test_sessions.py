@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from explorer.guard import OwnSessions
+from explorer.guard import OwnSessions, Sessions
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
@@ -105,7 +105,12 @@ def test_who_comes_first_is_forgotten_first_and_cannot_be_joined_then(monkeypatc
         headers = dict(scope["headers"])  # type: ignore[call-overload]
         asked.append(headers[b"sec-websocket-protocol"].decode())
 
-    sessions = OwnSessions(app, message=ForwardMsg, visitor_of=lambda cookies: cookies.get("who", ""))  # type: ignore[arg-type]
+    sessions = OwnSessions(
+        app,  # type: ignore[arg-type]
+        sessions=Sessions(),
+        message=ForwardMsg,
+        visitor_of=lambda cookies: cookies.get("who", ""),
+    )
     for number in range(3):
         begun = ForwardMsg()
         begun.new_session.initialize.session_id = f"s{number}"

@@ -140,7 +140,10 @@ def test_all_news_comes_in_order_and_then_the_end(app: Starlette, ended: Job) ->
     assert answer.body.endswith(b"event: end\ndata: {}\n\n")
 
 
-@pytest.mark.parametrize(("after", "first"), [("0", 1), ("3", 4), ("999", 0), ("-1", 0), ("x", 0), ("", 0), ("1e3", 0)])
+@pytest.mark.parametrize(
+    ("after", "first"),
+    [("0", 1), ("3", 4), ("999", 0), ("-1", 0), ("x", 0), ("", 0), ("1e3", 0), ("9" * 5000, 0), ("²", 0)],
+)
 def test_who_lost_the_connection_hears_what_was_missed(app: Starlette, ended: Job, after: str, first: int) -> None:
     """All of it, if the number is none of this server's: one that lost its last words, or that never was."""
     answer = ask(app, f"/jobs/{ended.id}/events", last_event_id=after)
@@ -247,7 +250,9 @@ def test_a_part_that_was_damaged_is_not_served(app: Starlette, shelf: Shelf, end
 # ---- orders
 
 
-@pytest.mark.parametrize("body", [{"keep": False}, {"keep": True}, {}, b"not JSON", [1], b"\xff", b"x" * 5000])
+@pytest.mark.parametrize(
+    "body", [{"keep": False}, {"keep": True}, {}, b"not JSON", [1], b"\xff", b"x" * 5000, b"[" * 999]
+)
 def test_a_stop_is_understood_whatever_comes_with_it(app: Starlette, waiting: Job, body: Any) -> None:
     assert json.loads(ask(app, f"/jobs/{waiting.id}/stop", body=body).body) == {"state": "stopped"}
 
@@ -263,7 +268,7 @@ def test_only_a_plain_yes_keeps(
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"name": ""}, {"name": "../up"}, {"name": ["a"]}, [1], b"no", {"name": "x" * 2000}]
+    "body", [{}, {"name": ""}, {"name": "../up"}, {"name": ["a"]}, [1], b"no", b"[" * 999, {"name": "x" * 2000}]
 )
 def test_a_name_that_is_none_is_told_and_nothing_is_lost(app: Starlette, shelf: Shelf, ended: Job, body: Any) -> None:
     answer = ask(app, f"/jobs/{ended.id}/keep", body=body)

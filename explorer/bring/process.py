@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,13 +12,14 @@ from explorer.bring.limits import AT_ONCE, MEMORY_BYTES, READING_S
 from explorer.bring.report import Choices, Report
 
 REPORT = "report.json"
-room = threading.Semaphore(AT_ONCE)
+room = sandbox.Room(AT_ONCE)
 
 
 def read(
     given: Sequence[tuple[Path, str]],
     folder: Path,
     *,
+    visitor: str,
     choices: Choices,
     tell: sandbox.Tell,
     longest_s: float = READING_S,
@@ -27,11 +27,11 @@ def read(
     """Read files, each with the name it had, into folder: the data set as explorer.own_data saves it, and its report.
 
     tell: called with what is being done, how much of it is done, and of how much. Raises ValueError, in one sentence,
-    for what cannot be read.
+    for what cannot be read, and for a second reading of the visitor's at a time.
     """
     order = {"given": [{"path": str(path), "name": name} for path, name in given], "folder": str(folder)}
     whole = {**order, "choices": asdict(choices)}
-    with sandbox.turn(room, "Waiting until others' files are read", tell):
+    with room.turn(visitor, waiting="Waiting until others' files are read", tell=tell):
         done = sandbox.follow("explorer.bring", whole, tell=tell, longest_s=longest_s)
     if done is None:
         raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,16 +9,16 @@ from explorer import sandbox
 from explorer.foreign.bringing import Order
 from explorer.foreign.limits import AT_ONCE, BRINGING_S, MEMORY_BYTES
 
-room = threading.Semaphore(AT_ONCE)
+room = sandbox.Room(AT_ONCE)
 
 
-def bring(order: Order, *, tell: sandbox.Tell, longest_s: float = BRINGING_S) -> list[str]:
+def bring(order: Order, *, visitor: str, tell: sandbox.Tell, longest_s: float = BRINGING_S) -> list[str]:
     """Make the model in the order's folder; returns what was recognised, in sentences.
 
-    Raises ValueError, in one sentence, for what cannot be brought.
+    Raises ValueError, in one sentence, for what cannot be brought, and for a second one of the visitor's at a time.
     """
     told = {"do": "bring", **asdict(order)}
-    with sandbox.turn(room, "Waiting until others' models are read", tell):
+    with room.turn(visitor, waiting="Waiting until others' models are read", tell=tell):
         done = sandbox.follow("explorer.foreign", told, tell=tell, longest_s=longest_s, cwd=Path(order.folder))
     if done is None:
         raise ValueError(

@@ -53,7 +53,7 @@ def read(visitor: str, files: Sequence[UploadedFile], choices: Choices, key: tup
         given = [(folder / f"given-{i}", file.name) for i, file in enumerate(files)]
         for (path, _), file in zip(given, files):
             write_whole(path, file.getbuffer(), durable=False)
-        report = process.read(given, folder, choices=choices, tell=tell)
+        report = process.read(given, folder, visitor=visitor, choices=choices, tell=tell)
         for path, _ in given:
             path.unlink()
     except (ValueError, OSError) as error:
