@@ -70,7 +70,7 @@ bench-training: .venv/installed-dev
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv .venv
 
-.venv/installed: requirements.txt pyproject.toml | .venv/bin/python
+.venv/installed: requirements.txt constraints.txt pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 

@@ -1,4 +1,5 @@
-"""Write docs/licences.md: what the project stands on and under which licences, as installed packages say themselves.
+"""Write what the project stands on: docs/licences.md, under which licences, as installed packages say themselves, and
+constraints.txt, which version each has that the requirements ask for in turn.
 
 python scripts/make_licences.py: after a pin was raised or a package was added.
 """
@@ -16,7 +17,10 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "licences.md"
+CONSTRAINTS = ROOT / "constraints.txt"
 OURS = "explorer"
+FILES = ("requirements.txt", "requirements-dev.txt")
+PYTHON = 'python_version >= "3.11"'
 CLASSIFIER = "License :: "
 HEAD = """# Licences
 
@@ -66,15 +70,27 @@ def licence_of(package: Distribution) -> str:
     return ", ".join(classes) or (re.sub(r"[|`]", " ", freely[0])[:60] if freely else "not said: see its files")
 
 
+def version_of(package: Distribution) -> str:
+    """Its version, without what a build of it adds, such as +cpu."""
+    return package.version.split("+")[0]
+
+
 def table(packages: dict[str, Distribution]) -> list[str]:
-    versions = {name: one.version.split("+")[0] for name, one in packages.items()}
-    rows = [f"| {name} | {versions[name]} | {licence_of(packages[name])} |" for name in sorted(packages)]
+    rows = [f"| {name} | {version_of(packages[name])} | {licence_of(packages[name])} |" for name in sorted(packages)]
     return ["| package | version | licence |", "|---|---|---|", *rows]
 
 
+def constraints() -> str:
+    """A pin for each package that is here because others ask for it."""
+    asked = {canonicalize_name(one.name) for file in FILES for one in pinned(file)}
+    others = closure(one for file in FILES for one in pinned(file))
+    pins = [f"{name}=={version_of(others[name])}; {PYTHON}" for name in sorted(others) if name not in asked]
+    head = "# What the requirements ask for in turn, as it was tested. Written by python scripts/make_licences.py."
+    return "\n".join([head, *pins, ""])
+
+
 def page() -> str:
-    app = closure(pinned("requirements.txt"))
-    all_of_it = closure([*pinned("requirements.txt"), *pinned("requirements-dev.txt")])
+    app, all_of_it = (closure(one for file in files for one in pinned(file)) for files in (FILES[:1], FILES))
     tools = {name: one for name, one in all_of_it.items() if name not in app}
     parts = [HEAD, "## The app", "", *table(app), "", "## Tests and benchmarks", "", *table(tools)]
     return "\n".join([*parts, ""])
@@ -82,3 +98,4 @@ def page() -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page())
+    CONSTRAINTS.write_text(constraints())

@@ -8,9 +8,8 @@ import pytest
 from packaging.requirements import Requirement
 from streamlit import config
 
-from scripts.make_licences import PAGE, ROOT, licence_of, pinned
+from scripts.make_licences import CONSTRAINTS, FILES, PAGE, ROOT, closure, licence_of, pinned
 
-FILES = ("requirements.txt", "requirements-dev.txt")
 ROWS = dict(re.findall(r"^\| (\S+) \| (\S+) \| .+ \|$", PAGE.read_text(), re.MULTILINE))
 
 
@@ -37,6 +36,23 @@ def test_every_requirement_is_pinned_and_listed_with_its_licence(file: str) -> N
         pins.setdefault(requirement.name, set()).add(pin.version)
     for name, versions in pins.items():
         assert ROWS[name] in versions, f"{name} was raised: run python scripts/make_licences.py"
+
+
+def test_what_is_asked_for_in_turn_is_pinned_too_and_held_to() -> None:
+    assert "-c constraints.txt" in (ROOT / FILES[0]).read_text().splitlines()
+    pins = {}
+    for requirement in pinned(CONSTRAINTS.name):
+        (pin,) = requirement.specifier
+        assert pin.operator == "=="
+        pins[requirement.name] = pin.version
+    asked = {requirement.name for file in FILES for requirement in pinned(file)}
+    assert not asked & pins.keys(), "each is pinned in one place"
+    there = closure(one for file in FILES for one in pinned(file))
+    assert there.keys() <= asked | pins.keys(), "run python scripts/make_licences.py"
+    assert {name: there[name].version.split("+")[0] for name in pins.keys() & there.keys()} == {
+        name: pins[name] for name in pins.keys() & there.keys()
+    }
+    assert all(ROWS[name] == version for name, version in pins.items())
 
 
 def test_only_the_pins_for_this_python_are_taken() -> None:
