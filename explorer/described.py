@@ -16,6 +16,7 @@ MAX_CLASSES, MAX_FEATURES, MAX_TEXT = 256, 4096, 200
 MAX_BOUND = 1e300  # of a feature: the range between two such bounds is a number still
 # Most format characters join letters and emoji; these would turn the text around a name.
 TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+BLANK = " \u00a0\u115f\u1160\u2800\u3164\uffa0\u200b\u200c\u200d\ufeff"  # spaces and fillers: nothing to see
 UNSHOWN = ("Cc", "Cs", "Zl", "Zp")  # controls, halves of characters, ends of lines and paragraphs
 
 
@@ -53,6 +54,6 @@ def is_feature(value: Any) -> bool:
 
 def is_shown(text: Any) -> bool:
     """Whether a screen can show it: short, on one line, and nothing in it turns the text around it."""
-    if not isinstance(text, str) or not 1 <= len(text) <= MAX_TEXT or TURNING.search(text):
+    if not isinstance(text, str) or not 1 <= len(text) <= MAX_TEXT or TURNING.search(text) or not text.strip(BLANK):
         return False
     return not any(unicodedata.category(character) in UNSHOWN for character in text)

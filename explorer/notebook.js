@@ -25,7 +25,7 @@ async function render({ model, el }) {
   const showTheme = (dark) => Object.entries(dark ? DARK : LIGHT).forEach(([name, value]) => place.style.setProperty(name, value));
   showTheme(isInDark(el, isDark));
   const files = Object.fromEntries(Object.entries(model.get('files')).map(([name, { type, content }]) => [name, addresses.add(content, type)]));
-  const catalogue = JSON.parse(JSON.stringify(model.get('catalogue')), (key, value) => (key === 'url' ? files[value] : value));
+  const catalogue = JSON.parse(JSON.stringify(model.get('catalogue')), (key, value) => (key === 'url' && typeof value === 'string' ? files[value] : value));
   const teller = makeTeller(model, () => stage);
   const address = { query: '', write: teller.soon, now: teller.soon, hasLink: false, stop: teller.stop };
   const stage = new Stage(place, catalogue, document.baseURI, { address, onProbe: teller.soon });

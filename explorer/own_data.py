@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from explorer.data import About, Dataset, Feature
-from explorer.described import MAX_TEXT, is_about
+from explorer.described import MAX_BOUND, MAX_TEXT, is_about
 from explorer.files import DamagedFile, make_whole, read_checked, read_record, sha256, sha256_of, write_record
 
 FORMAT = 1
@@ -62,8 +61,8 @@ def check(arrays: dict[str, np.ndarray], classes: tuple[str, ...], features: tup
             raise ValueError("There must be an item in each part, a label for each item and a class for each label")
     if features and (arrays["x_train"].shape[1:] != (1, 1, len(features))):
         raise ValueError("Rows of a table must be items [N, 1, 1, F] with F features")
-    if not all(math.isfinite(f.low) and math.isfinite(f.high) and f.low <= f.high for f in features):
-        raise ValueError("A feature must have finite bounds, the low one first")
+    if not all(-MAX_BOUND <= f.low <= f.high <= MAX_BOUND for f in features):
+        raise ValueError(f"A feature must have bounds within {MAX_BOUND:g} of 0, the low one first")
     if not is_about(json.loads(json.dumps(asdict(About("a title", classes, features))))):
         raise ValueError(f"Names of classes and features must be of 1 to {MAX_TEXT} characters on one line")
 

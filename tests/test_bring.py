@@ -492,9 +492,25 @@ def test_a_column_that_never_changes_is_said_and_kept(tmp_path: Path) -> None:
         (b"a,b,c\nx,y,z\nu,v,w\n", "has no column of numbers beside its label"),
         (b"a,b\n1,2\n3,4\n5\n6\n7\n", r"3 of 5 rows cannot be used \(line 4: It has more or fewer fields"),
         (b"a,b\n1,1e308\n2,-1e308\n", "The column “b” has values too far apart to be scaled"),
+        (b"a,b,label\n" + b"1,1e308,0\n2,1e308,1\n" * 20, r"A feature must have bounds within 1e\+300 of 0"),
+        (b"a" + b",1" * 200_000 + b"\n", "has 200,001 columns, at most 12,388 can be read"),
+        (b'a,b\n1,"2' + b"x" * 200_000, "a field has more than 100,000 letters, as where a quote is never closed"),
+        (b"a,b\n" + b"1,2\n" * 300 + b'1,"2' + b"x" * 200_000, "Line 302 cannot be read as a row: a field has more"),
         (b"MZ\0\0\1\2", "is none of the files that can be read: a zip or files of images, .npz, IDX, or a CSV"),
     ],
-    ids=["empty", "header", "one column", "text", "ragged", "far apart", "program"],
+    ids=[
+        "empty",
+        "header",
+        "one column",
+        "text",
+        "ragged",
+        "far apart",
+        "far off",
+        "wide",
+        "open quote",
+        "later quote",
+        "program",
+    ],
 )
 def test_a_table_that_is_none_is_told_in_a_sentence(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "t.csv").write_bytes(content)
@@ -520,3 +536,4 @@ def test_a_data_set_that_was_brought_can_be_saved_and_loaded(tmp_path: Path) -> 
 def test_a_name_keeps_its_letters_and_loses_what_hides_or_turns() -> None:
     assert names.clean(" a\t\u202eb\u0000\u200f c\u00ad ") == "a b c"
     assert names.distinct(["a", "a", "", "\u200b"]) == ["a", "a (2)", "(no name)", "(no name) (2)"]
+    assert names.clean("\u3164 \u2800") == ""

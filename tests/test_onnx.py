@@ -253,6 +253,10 @@ HOSTILE = {
         "does not say how many",
     ),
     "an unknown operator": (one_node("NoSuchThing", "z"), "does not load: "),
+    "a later version": (
+        changed(lambda m: setattr(m, "ir_version", 99)),
+        "does not load: Unsupported model IR version: 99",
+    ),
     "many dimensions": (
         graph_bytes(
             [helper.make_node("Sigmoid", ["z"], ["x_hat"])], {}, inputs={"z": ["N", 300]}, outputs={"x_hat": ["N", 300]}

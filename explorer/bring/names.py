@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from explorer.bring.limits import MAX_NAME
 
 JOINERS = "\u200c\u200d"  # emoji and some scripts need them; other invisible characters can turn or hide text
+FILLERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and signs that show nothing
 NAMELESS = "(no name)"
 
 
@@ -19,6 +20,8 @@ def clean(text: str, *, longest: int = MAX_NAME) -> str:
 
 
 def is_visible(character: str) -> bool:
+    if character in FILLERS:
+        return False
     return character.isspace() or character in JOINERS or unicodedata.category(character) not in ("Cc", "Cf", "Cs")
 
 

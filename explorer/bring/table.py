@@ -20,6 +20,8 @@ from explorer.bring.report import NO_LABEL, Notes, Tell
 LABEL_NAMES = ("label", "labels", "class", "target", "y", "category", "species")
 SEPARATORS = ",;\t"
 MAX_COLUMNS = max(MAX_FEATURES, 3 * MAX_SIDE * MAX_SIDE) + 100
+MAX_FIELD = 100_000
+LONG_FIELD = f"a field has more than {MAX_FIELD:,} letters, as where a quote is never closed"
 HEAD_ROWS = 200  # from which separator, header and kinds of columns are told
 BLOCK_ROWS = 500
 TOLD_ROWS = 1000
@@ -51,7 +53,7 @@ class Table:
 
 def read(content: bytes, name: str, notes: Notes, *, label: str | None, tell: Tell) -> Table:
     """The table in a CSV. label: as in Choices. Raises ValueError, with the line where there is one."""
-    csv.field_size_limit(100_000)
+    csv.field_size_limit(MAX_FIELD)
     encoding = encoding_of(content, name, notes)
     shape = shape_of(content, encoding, name)
     rows = [row for _, row in zip(range(HEAD_ROWS), (row for _, row in lines(content, encoding, shape)))]
@@ -103,12 +105,17 @@ def shape_of(content: bytes, encoding: str, name: str) -> Shape:
     """Tell separator, decimal comma and header from the first rows: the separator that gives most rows most fields."""
     found = []
     for separator in SEPARATORS:
-        rows = [row for _, row in zip(range(HEAD_ROWS), guarded(content, encoding, separator, name))]
+        try:
+            rows = [row for _, row in zip(range(HEAD_ROWS), filled(text(content, encoding), separator))]
+        except csv.Error:  # by the wrong separator a whole row is one field, and may be too long
+            continue
         if not rows:
             raise ValueError(f"{name} has no rows")
         widths = Counter(map(len, rows))
         width, count = widths.most_common(1)[0]
         found.append((count if width > 1 else 0, width, separator, rows))
+    if not found:
+        raise ValueError(f"{name} cannot be read as a table: {LONG_FIELD}")
     alike, width, separator, rows = max(found, key=lambda one: one[:2])
     if not alike:
         raise ValueError(f"{name} has one column only: columns are separated by commas, semicolons or tabs")
@@ -120,14 +127,6 @@ def shape_of(content: bytes, encoding: str, name: str) -> Shape:
     header = len(rows[0]) == width and has_header(fitting, plain)
     names = rows[0] if header else [f"column {i + 1}" for i in range(width)]
     return Shape(separator, comma, tuple(names), header, width)
-
-
-def guarded(content: bytes, encoding: str, separator: str, name: str) -> Iterator[list[str]]:
-    """The filled rows. Raises ValueError for a field without an end."""
-    try:
-        yield from filled(text(content, encoding), separator)
-    except csv.Error as error:
-        raise ValueError(f"{name} cannot be read as a table: {error}") from error
 
 
 def is_comma_number(field: str) -> bool:
@@ -177,7 +176,7 @@ def lines(content: bytes, encoding: str, shape: Shape) -> Iterator[tuple[int, li
                 else:
                     yield reader.line_num, row
     except csv.Error as error:
-        raise ValueError(f"Line {reader.line_num} cannot be read as a row: {error}") from error
+        raise ValueError(f"Line {reader.line_num} cannot be read as a row: {LONG_FIELD}") from error
 
 
 def is_text(fields: Sequence[str], shape: Shape) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from explorer.settings import MAX_LATENT_DIM, ImageShape
 
 EDGE = 1e-3  # what float16 may put outside [0, 1]
 MAX_REASON = 200
+# How onnxruntime begins: its name, a number, where in its C++ it was. [ONNXRuntimeError] : 1 : FAIL : a.cc:1 f() Why
+RUNTIMES_OWN = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (?:\S+:\d+ .*?\) (?=[A-Z]))?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Session:
         try:
             return work()
         except Exception as error:  # onnxruntime's have no class of their own
-            reason = " ".join(public(str(error)).split())[:MAX_REASON]
+            reason = " ".join(public(RUNTIMES_OWN.sub("", str(error))).split())[:MAX_REASON]
             if isinstance(error, MemoryError) or "bad_alloc" in str(error):
                 reason = f"it takes more than the {MEMORY_BYTES / 1e9:g} GB of memory that one may take"
             raise ValueError(f"The {self.graph.what} does not {do}: {reason}") from error

@@ -57,7 +57,7 @@ def board_of(folder: Path, entry: catalogue.Entry) -> Scoreboard | None:
         board = read_once(folder / scoreboard.FIGURES, scoreboard.load) if is_shared else scoreboard.load(folder)
     except DamagedFile as error:
         if (folder / scoreboard.FIGURES).exists():
-            st.warning(f"{public(str(error), folder.parent)}. It can be measured again.")
+            st.warning(plain(f"{public(str(error), folder.parent)}. It can be measured again."))
         return None
     return board if board.about.get("weights_sha256") == entry.card.sha256 else None
 
@@ -137,7 +137,7 @@ def offer(missing: dict[str, Path], datasets: dict[str, Path]) -> None:
             st.warning(plain(f"{name} could not be measured. {one.problem}"))
             measurings.here().forget(folder)
     if demo.mode() == demo.LOOK:
-        st.info(f"Not measured: {' and '.join(missing)}. {demo.sentence()}")
+        st.info(f"Not measured: {plain(' and '.join(missing))}. {demo.sentence()}")
         return
     own = any(name in datasets for name in missing)
     first = " Of your own data a classifier learns first, which takes up to a minute more." if own else ""

@@ -212,7 +212,7 @@ def show_kl(shown: Shown) -> None:
         try:
             chart = drawn(shown, "kl of each dimension", draw)
         except DamagedFile as error:
-            st.warning(f"KL of each dimension cannot be shown. {public(str(error), shown.folders[0].parent)}.")
+            st.warning(plain(f"KL of each dimension cannot be shown. {public(str(error), shown.folders[0].parent)}."))
             return
         bars = sum(len(trace.x) for trace in chart.data)
         st.plotly_chart(chart, width=min(1200, 120 + 60 * bars), config=STILL)

@@ -18,7 +18,7 @@ const INKS = { mnist: { box: { width: 20, height: 20 }, by: 'mass' }, 'fashion-m
 
 /** @returns {Form} of a data set that is not known: the whole picture, in the whole frame */
 export function formOf(dataset, shape) {
-  const ink = INKS[dataset], [, height, width] = shape;
+  const ink = Object.hasOwn(INKS, dataset) ? INKS[dataset] : null, [, height, width] = shape;
   return ink ? { shape, ...ink, isInk: true } : { shape, box: { width, height }, by: 'frame', isInk: false };
 }
 
