@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 SEAL = "sealed"  # the key of a record's own hash
+LEAST_FREE_BYTES = 500_000_000
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^/\s'\"]+/)+")
 
@@ -58,6 +59,16 @@ def remedy(error: OSError) -> str:
 def unwritten(error: OSError, *, then: str) -> str:
     """For a visitor: a sentence's words without the server's paths. then: what to do when there is room again."""
     return f"The files cannot be written ({reason(error)}): make room on the disk, then {then}"
+
+
+def check_room(folder: Path) -> None:
+    """Raise ValueError, in a visitor's words, if a folder's disk is so full that what is under way needs the rest."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:  # who writes there next will be told why
+        return
+    if usage.free < min(LEAST_FREE_BYTES, usage.total // 20):
+        raise ValueError("The server's disk is nearly full: download what you want to keep, and try again another time")
 
 
 def public(message: str, *roots: Path) -> str:

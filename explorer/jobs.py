@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer import demo, job_files, logs, places, settings
-from explorer.files import unwritten, write_whole
+from explorer.files import check_room, unwritten, write_whole
 from explorer.job import ENDED, KINDS, Job, LabRun, Listener, Training, now, restored
 from explorer.labs.orders import GIVEN
 from explorer.workers import BACKENDS, HERE, ON_RAY, chosen, ended_by_itself, start_process, tell
@@ -135,6 +135,10 @@ class Jobs:
     def _take(self, job: Job, given: bytes = b"") -> None:
         if self.problem:
             raise Refused(self.problem)
+        try:
+            check_room(self.root)
+        except ValueError as error:
+            raise Refused(str(error)) from None
         with self.lock:
             active = [other for other in self.jobs.values() if other.state not in ENDED]
             if sum(other.owner == job.owner for other in active) >= self.limits.active_a_visitor:

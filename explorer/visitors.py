@@ -21,7 +21,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from explorer import catalogue, checkpoints, data, demo, jobs, own_data
-from explorer.files import DamagedFile, copy_whole, read_record, unwritten, write_record
+from explorer.files import DamagedFile, check_room, copy_whole, read_record, unwritten, write_record
 
 COOKIE = "latent_explorer_visitor"
 # Over https: a name of which browsers promise that this very host has set it, and no other of the same domain.
@@ -170,7 +170,7 @@ class Shelf:
         """Copy models to the visitor's shelf as "<name>-ae" and "<name>-vae". Returns their names.
 
         uploaded: they came as files, and go when the visitor does.
-        Raises ValueError for a name that is taken or cannot be one, a full shelf, or a server that takes no files.
+        Raises ValueError for a name that is taken or cannot be one, a full shelf or disk, a server that takes no files.
         """
         if uploaded:
             demo.check_upload()
@@ -180,6 +180,7 @@ class Shelf:
         names = [f"{name}-{card.model}" for card in cards]
         if len(set(names)) < len(names):
             names = [f"{name}-{number}" for number in range(1, len(cards) + 1)]
+        check_room(self.root.parent)
         with self.lock:
             taken = {entry.card.name for entry in (*catalogue.shipped().entries, *self.of(visitor))}
             if name in self.pairs(visitor) or taken & set(names):
@@ -308,13 +309,14 @@ class DataShelf:
     def place(self, visitor: str) -> Path:
         """A new empty folder among the visitor's own, for what is being read.
 
-        Raises ValueError for nobody, and on a server that takes no files.
+        Raises ValueError for nobody, on a server that takes no files, and on one whose disk is nearly full.
         """
         demo.check_upload()
         if not visitor:
             raise ValueError(
                 "A data set needs a cookie, so that nobody else sees it: allow cookies and reload the page"
             )
+        check_room(self.root.parent)
         own = self.root / folder_of(visitor)
         folder = own / f"{NEW}{time.monotonic_ns():020}-{secrets.token_urlsafe(16)}"
         with self.lock:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import shutil
 import threading
 from pathlib import Path
 
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer import files
-from explorer.files import DamagedFile, Once, read_bounded, read_checked, sha256, write_whole
+from explorer.files import DamagedFile, Once, check_room, read_bounded, read_checked, sha256, write_whole
 
 
 @given(content=st.binary(max_size=3000))
@@ -145,3 +147,16 @@ def test_a_damaged_file_is_not_kept_and_a_mended_one_is_read(tmp_path: Path) -> 
         once.read(path, expected_sha256=digest, max_bytes=1000)
     path.write_bytes(bytes(400))
     assert once.read(path, expected_sha256=digest, max_bytes=1000) == bytes(400)
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "fits"), [(600, 10_000, True), (400, 10_000, False), (6, 100, True), (4, 100, False)]
+)
+def test_a_disk_that_is_nearly_full_takes_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, total: int, fits: bool
+) -> None:
+    """In MB: a twentieth of a small disk has to stay free, 500 MB of a large one."""
+    usage = shutil._ntuple_diskusage(total * 10**6, (total - free) * 10**6, free * 10**6)  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with contextlib.nullcontext() if fits else pytest.raises(ValueError, match="The server's disk is nearly full"):
+        check_room(tmp_path)

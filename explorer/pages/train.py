@@ -171,10 +171,10 @@ def check(chosen: Settings, source: Source) -> None:
     if is_table(source.image_shape) and chosen.arch == "conv":
         raise ValueError("The rows of a table are no pictures, so conv has no neighbours to look at: choose mlp")
     _, vae = weights_of(chosen, source)
+    demo.check_training(chosen, shipped=not source.full and source.folder is None)
     if vae > MAX_WEIGHTS:
         raise ValueError(f"On this page a model may have at most {MAX_WEIGHTS:,} weights, this one has {vae:,}")
     chosen.check(image_shape=source.image_shape, n=source.n)
-    demo.check_training(chosen, shipped=not source.full and source.folder is None)
 
 
 def size_of_pair(chosen: Settings, source: Source) -> str:
