@@ -6,6 +6,8 @@ explorer.job_files keeps them, a new server makes the same job again.
 
 from __future__ import annotations
 
+import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -127,6 +129,15 @@ def earlier_folder(folder: Path, kind: str) -> Path:
         if checkpoints.read_card(card.parent).model == kind:
             return card.parent
     raise ValueError(f"There is no {kind.upper()} to go on from")
+
+
+def new_id() -> str:
+    """128 random bits: nobody guesses another's."""
+    return secrets.token_hex(16)
+
+
+def is_id(text: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{32}", text) is not None
 
 
 def now() -> float:

@@ -21,7 +21,7 @@ from typing import Any
 
 from explorer import demo, job_files, logs, places, settings
 from explorer.files import check_room, unwritten, write_whole
-from explorer.job import ENDED, KINDS, Job, LabRun, Listener, Training, now, restored
+from explorer.job import ENDED, KINDS, Job, LabRun, Listener, Training, new_id, now, restored
 from explorer.labs.orders import GIVEN
 from explorer.workers import BACKENDS, HERE, ON_RAY, chosen, ended_by_itself, start_process, tell
 
@@ -129,7 +129,7 @@ class Jobs:
         return job
 
     def _new_place(self) -> tuple[str, Path]:
-        name = secrets.token_hex(16)  # 128 bits
+        name = new_id()
         return name, self.root / "jobs" / name
 
     def _take(self, job: Job, given: bytes = b"") -> None:

@@ -142,8 +142,15 @@ def test_a_training_that_is_not_ones_own_is_not_shown(crew: Jobs, job: str) -> N
 
 
 def test_anothers_training_is_as_if_it_were_not(crew: Jobs) -> None:
+    """The stage is told the number alone, and shows nothing of a training that the server says nothing of."""
     others = crew.submit("B" * 32, Settings())
-    page = open_page(job=others.id)
+    said = {}
+    for asked in (others.id, "0" * 32):
+        page = open_page(job=asked)
+        (stage,) = page.get("bidi_component")
+        said[asked] = [page.info[0].value, stage.proto.json.replace(asked, "")]
+    assert said[others.id] == said["0" * 32]
+    page = open_page(job="../" + others.id)
     assert page.info
     assert not page.get("bidi_component")
 

@@ -15,7 +15,7 @@ import streamlit as st
 
 from explorer import data, demo, described, jobs, own_data, visitors
 from explorer.files import DamagedFile, public, unwritten
-from explorer.job import Training
+from explorer.job import Training, is_id
 from explorer.markdown import plain
 from explorer.settings import ImageShape, Settings, check_architecture, count_parameters, is_table, parse_hidden
 from explorer.stage import live
@@ -338,7 +338,8 @@ if visitor:
     own_models(visitor)
 if refusal := st.session_state.pop("refusal", None):
     st.warning(plain(refusal))
+told = st.empty()
 if job_id and not isinstance(job, Training):
-    st.info("There is no such training of yours on this server: it has ended long ago, or another person started it.")
-if isinstance(job, Training):
-    live({"id": job.id, "dataset": job.settings.dataset})
+    told.info("There is no such training of yours on this server: it has ended long ago, or another person started it.")
+if is_id(job_id):  # also of one that is not known here: behind a proxy this may not be the server that trains it
+    live(job_id)

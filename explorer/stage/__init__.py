@@ -34,9 +34,9 @@ def yours(catalogue: dict[str, Any]) -> None:
     _mount(data={"yours": True, "catalogue": catalogue, "modules": modules.address()}, key="yours")
 
 
-def live(training: dict[str, Any]) -> None:
-    """Show a training as it happens: its id, and the name of its data set. No rerun is needed for it."""
-    _mount(data={"training": training, "modules": modules.address()}, key="live")
+def live(job_id: str) -> None:
+    """Show a training as it happens; nothing of one that the server does not know. No rerun is needed for it."""
+    _mount(data={"training": {"id": job_id}, "modules": modules.address()}, key="live")
 
 
 def report(record: dict[str, Any]) -> None:

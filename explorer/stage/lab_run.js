@@ -55,7 +55,9 @@ export function makeRun({ lab, material, text, settings, file, onStep, onResult,
     start.disabled = true;
     source = listenTo(new URL(`jobs/${id}/events`, base), {
       hear,
-      waiting: () => setText(said, 'The connection is lost; the run goes on, and so will this page when it is back.'),
+      waiting: (known) => setText(said, known
+        ? 'The connection is lost; the run goes on, and so will this page when it is back.'
+        : 'The server that computes does not answer. It may be starting again: this page asks for five minutes.'),
       none: () => {
         query.set({ [key]: null });
         rest('');

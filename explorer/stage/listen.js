@@ -1,25 +1,30 @@
 /** The news of a job, heard again after whatever cut it off: a lost connection, a server that was started anew. */
 
 const AGAIN_MS = 2000;
+// Behind a proxy another server answers for one that is starting again, and does not know the job.
+const PATIENCE_MS = 300_000;
 
 /**
  * @param {URL} address
  * @param {object} on
  * @param {(news: any) => void} on.hear  after a gap all that was said may come again, from the first
- * @param {() => void} on.waiting  the server does not answer now
+ * @param {(known: boolean) => void} on.waiting  the server does not answer now; or does, and has no such job just now
  * @param {() => void} on.none  the server has no such job
  * @returns {{close: () => void}}
  */
 export function listenTo(address, { hear, waiting, none }) {
-  let source = null, timer = 0, closed = false;
+  let source = null, timer = 0, closed = false, heard = -Infinity;
 
   function open() {
     source = new EventSource(address);
-    source.onmessage = ({ data }) => hear(JSON.parse(data));
+    source.onmessage = ({ data }) => {
+      heard = performance.now();
+      hear(JSON.parse(data));
+    };
     source.addEventListener('end', close);
     source.onerror = () => {
       if (source.readyState === EventSource.CLOSED) ask();
-      else waiting();
+      else waiting(true);
     };
   }
 
@@ -29,11 +34,11 @@ export function listenTo(address, { hear, waiting, none }) {
     const status = await fetch(address, { signal: asking.signal }).then((answer) => answer.status, () => 0);
     asking.abort();
     if (closed) return;
-    if (status === 404) {
+    if (status === 404 && performance.now() - heard > PATIENCE_MS) {
       close();
       none();
     } else {
-      waiting();
+      waiting(status !== 404);
       timer = setTimeout(open, AGAIN_MS);
     }
   }

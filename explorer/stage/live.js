@@ -27,7 +27,7 @@ const VIEWS = [{ value: 'raw', text: 'raw z' }, { value: 'pca', text: 'PCA' }];
 export class Live {
   /**
    * @param {HTMLElement} host
-   * @param {{id: string, dataset: string}} training
+   * @param {{id: string}} training
    * @param {string|URL} base
    */
   constructor(host, training, base) {
@@ -104,7 +104,9 @@ export class Live {
   listen() {
     this.source = listenTo(new URL(`jobs/${this.training.id}/events`, this.base), {
       hear: (news) => this.hear(news),
-      waiting: () => setText(this.status, 'The connection is lost; the training goes on, and so will this page when it is back.'),
+      waiting: (known) => setText(this.status, known
+        ? 'The connection is lost; the training goes on, and so will this page when it is back.'
+        : 'The server that trains does not answer. It may be starting again: this page asks for five minutes.'),
       none: () => this.lost(),
     });
     this.host.addEventListener('keydown', this.onEscape = (event) => event.key === 'Escape' && this.release());
@@ -114,6 +116,7 @@ export class Live {
     if (ENDED.includes(this.state)) return;
     setText(this.status, 'There is no such training of yours. It may have ended long ago: start another one.');
     this.host.dataset.ready = 'true';
+    this.host.hidden = !this.data; // nothing was ever heard of it: the page says so itself
     for (const button of [this.stop, this.stopKeep]) button.hidden = true;
   }
 

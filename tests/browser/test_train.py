@@ -118,11 +118,14 @@ def test_a_page_goes_on_by_itself_when_its_server_was_killed_and_started_again(p
         shown_after(page, 12)
         os.kill(first.pid, signal.SIGKILL)
     expect(page.get_by_text("The connection is lost; the training goes on")).to_be_visible(timeout=SLOW)
-    seen = int(stage(page)["shownvae"])
-    with serve(port=int(first.url.rpartition(":")[2]), LATENT_EXPLORER_STATE=str(tmp_path / "state")):
+    seen, port = int(stage(page)["shownvae"]), int(first.url.rpartition(":")[2])
+    with serve(port=port):  # as behind a proxy, where another server answers meanwhile
+        expect(page.get_by_text("It may be starting again: this page asks for")).to_be_visible(timeout=SLOW)
+    with serve(port=port, LATENT_EXPLORER_STATE=str(tmp_path / "state")):
         expect(page.get_by_text("The server was started again.")).to_be_visible(timeout=SLOW)
         shown_after(page, seen + 3)
         assert stage(page)["state"] == "training"
+        expect(page.get_by_text("There is no such training of yours on this server")).to_have_count(0, timeout=SLOW)
         page.get_by_role("button", name="Stop", exact=True).click()
         wait_for_state(page, "stopped")
 
@@ -137,6 +140,7 @@ def test_two_people_wait_for_one_another_and_see_nothing_of_each_other(server: s
     spy = ben.new_page()
     spy.goto(hers.url)
     expect(spy.get_by_text("There is no such training of yours on this server")).to_be_visible(timeout=SLOW)
+    expect(spy.locator('[data-role="stage"]')).to_be_hidden(timeout=SLOW)
     job = re.search(r"job=(\w+)", hers.url)
     assert job
     stop = """async (job) => (await fetch(`jobs/${job}/stop`, {method: 'POST',
