@@ -42,6 +42,8 @@ from explorer.frontend import prefix_of
 FOREVER = "public, max-age=31536000, immutable"
 MOST_SHARED_BYTES = 64_000_000  # all that ships is 44 MB
 READY = "ready"
+PATIENCE_S = 10.0
+TIDY_S = 60.0
 
 
 @dataclass
@@ -151,23 +153,42 @@ def attachment(content: bytes, name: str, *, kind: str) -> Response:
     return Response(content, media_type=kind, headers=headers)
 
 
-@contextlib.asynccontextmanager
-async def lifespan(app: object) -> AsyncIterator[None]:
-    """Runs while the server does."""
+def lifespan(*, tidy: Callable[[], None]) -> Callable[[object], contextlib.AbstractAsyncContextManager[None]]:
+    """What runs while the server does. tidy: called once a minute."""
+
+    async def tidy_up() -> None:
+        while True:
+            await asyncio.sleep(TIDY_S)
+            tidy()
+
+    @contextlib.asynccontextmanager
+    async def live(app: object) -> AsyncIterator[None]:
+        begin()
+        tidying = asyncio.create_task(tidy_up())
+        try:
+            with told_of_the_end(close_doors, late=end):
+                yield
+        finally:
+            tidying.cancel()
+            end()
+
+    return live
+
+
+def begin() -> None:
     logs.begin()
     answer_at_once()
     take_many()
     course().status = READY
     logs.say("server", state=READY, version=explorer.__version__)
-    try:
-        with told_of_the_end(close_doors):
-            yield
-    finally:
-        close_doors()
-        logs.say("server", state="closed")
-        jobs.here().close()
-        measurings.here().close()
-        serving.here().close()
+
+
+def end() -> None:
+    close_doors()
+    logs.say("server", state="closed")
+    jobs.here().close()
+    measurings.here().close()
+    serving.here().close()
 
 
 def close_doors() -> None:
@@ -177,9 +198,10 @@ def close_doors() -> None:
 
 
 @contextlib.contextmanager
-def told_of_the_end(tell: Callable[[], None]) -> Iterator[None]:
+def told_of_the_end(tell: Callable[[], None], *, late: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Call tell when this process is asked to end. What the server does then it does as well, but it waits for all
-    answers, and those of a running training have no end.
+    answers: those of a running training have no end, and who reads slowly has PATIENCE_S. Then late is called, and the
+    server ends at once.
     """
     if threading.current_thread() is not threading.main_thread():  # where signals cannot be heard
         yield
@@ -191,6 +213,12 @@ def told_of_the_end(tell: Callable[[], None]) -> Iterator[None]:
         loop.call_soon_threadsafe(tell)
         if callable(handler := usual[signal.Signals(number)]):
             handler(number, frame)
+        loop.call_soon_threadsafe(loop.call_later, PATIENCE_S, give_up)
+
+    def give_up() -> None:
+        late()
+        if callable(again := usual[signal.SIGINT]):  # heard a second time, the server waits no longer
+            again(signal.SIGINT, None)
 
     for number in usual:
         signal.signal(number, hear)

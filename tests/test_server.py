@@ -128,7 +128,7 @@ def test_a_server_is_ready_while_it_runs_and_not_before_and_after(
 
     async def live() -> None:
         ask()
-        async with server.lifespan(None):
+        async with server.lifespan(tidy=lambda: None)(None):
             ask()
             signal.raise_signal(signal.SIGTERM)
             await asyncio.sleep(0)

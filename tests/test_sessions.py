@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import resource
+import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,11 +42,11 @@ async def joined(one: Person, session: str) -> str:
     return one.session
 
 
-async def upload(one: Person, session: str, method: str) -> int:
+async def upload(one: Person, session: str, method: str, *, content: bytes = b"1") -> int:
     token = one.http.cookie_jar.filter_cookies(URL(one.url))[XSRF].value
     path = f"{one.url}/_stcore/upload_file/{session}/some-file"
     async with one.http.request(
-        method, path, data={"file": io.BytesIO(b"1")}, headers={"X-Xsrftoken": token}
+        method, path, data={"file": io.BytesIO(content)}, headers={"X-Xsrftoken": token}
     ) as answer:
         return answer.status
 
@@ -67,6 +71,61 @@ def test_a_session_is_for_the_visitor_alone_who_opened_it(server: Server) -> Non
             assert await upload(anna, hers, "PUT") != 403
 
     asyncio.run(live())
+
+
+TIDIES_OFTEN = """
+import sys
+from explorer import cli, server
+server.TIDY_S = 1.0
+cli.main(["run", "--port", sys.argv[1]])
+"""
+
+
+def test_what_was_uploaded_is_gone_from_memory_when_nobody_comes_back_for_it() -> None:
+    """On a quiet server, where no other session is closed."""
+    size_mb = 80
+
+    def resident_mb(pid: int) -> float:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+    async def live(server: Server) -> None:
+        async with person(server.url) as stays:
+            await stays.open("/yours", visit=Visit())
+            async with person(server.url) as leaves:
+                await leaves.open("/yours", visit=Visit())
+                before = resident_mb(server.pid)
+                assert await upload(leaves, leaves.session, "PUT", content=bytes(size_mb * 1_000_000)) == 204
+                assert resident_mb(server.pid) > before + size_mb / 2
+            end = time.monotonic() + 30
+            while resident_mb(server.pid) > before + size_mb / 2:
+                assert time.monotonic() < end, "it is still there"
+                await asyncio.sleep(0.2)
+
+    command = (sys.executable, "-c", TIDIES_OFTEN, "{port}")
+    with serve(command, STREAMLIT_SERVER_DISCONNECTED_SESSION_TTL="2") as started:
+        asyncio.run(live(started))
+
+
+IMPATIENT = """
+import sys
+from explorer import cli, server
+server.PATIENCE_S = 1.0
+cli.main(["run", "--port", sys.argv[1]])
+"""
+
+
+def test_a_server_that_is_asked_to_end_waits_for_who_reads_slowly_and_then_no_longer() -> None:
+    """And what lies in its state folder is free for the next one."""
+    with serve((sys.executable, "-c", IMPATIENT, "{port}")) as started, socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.connect(("127.0.0.1", int(started.url.rpartition(":")[2])))
+        line.sendall(b"GET /onefile?left=mnist-ae-2&right=mnist-vae-2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert line.recv(12) == b"HTTP/1.1 200"  # and no more of it is read
+        os.kill(started.pid, signal.SIGTERM)
+        end = time.monotonic() + 20
+        while Path(f"/proc/{started.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < end, "it waits still"
+            time.sleep(0.1)
 
 
 def test_no_message_names_a_folder_of_the_server_or_the_machine(
