@@ -156,13 +156,15 @@ def run_app(options: argparse.Namespace) -> None:
     except RuntimeError:  # Streamlit looks for settings in a home, and ends where there is none
         os.environ["HOME"] = NO_HOME
     os.chdir(APP.parent)  # Streamlit looks for .streamlit/config.toml here
+    import click
     from streamlit import net_util
     from streamlit.web import cli as streamlit_cli
 
     # To print one more address of the server, Streamlit would ask a web service for it.
     net_util.get_external_ip = lambda: None
     sys.argv = ["streamlit", "run", str(APP)]
-    sys.exit(streamlit_cli.main())
+    with contextlib.suppress(click.Abort):  # Ctrl-C, of which Streamlit's command would say a word of its own
+        streamlit_cli.main(standalone_mode=False)
 
 
 def check_port(port: int | str) -> None:

@@ -10,14 +10,14 @@ import re
 import secrets
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from explorer import checkpoints, job_files, settings
+from explorer import checkpoints, job_files, logs, settings
+from explorer.files import public
 from explorer.workers import STATES, to_go_on
 
 KINDS = ("ae", "vae")
@@ -153,7 +153,7 @@ def restored(folder: Path) -> Job | None:
     try:
         job = ordered(folder, job_files.read_order(folder))
     except (ValueError, KeyError, TypeError) as error:
-        print(f"explorer: a job is left out. {error}.", file=sys.stderr)
+        logs.warn(f"A job is left out, {logs.named(folder.name)}: {public(str(error))}.")
         return None
     for news in job_files.read_news(folder):
         job.recall(news)

@@ -12,9 +12,9 @@ import os
 import secrets
 import shutil
 import subprocess
-import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from explorer.labs.orders import GIVEN
 from explorer.workers import BACKENDS, HERE, ON_RAY, chosen, ended_by_itself, start_process, tell
 
 LOST_AT_MOST = 5
+GIVEN_LIMITS: dict[str, Callable[[str], float]] = {"at_once": int, "grace_s": float, "training_s": float}
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,26 @@ class Limits:
 
 
 def limits_here() -> Limits:
-    """The limits, where the environment does not say otherwise (see README)."""
-    names = {"at_once": int, "grace_s": float, "training_s": float}
-    given = {name: os.environ.get(f"LATENT_EXPLORER_{name.upper()}") for name in names}
-    limits = Limits(**{name: names[name](value) for name, value in given.items() if value})
+    """The limits, where the environment does not say otherwise (see README). Raises ValueError for what is none."""
+    limits = Limits(**{name: number for name in GIVEN_LIMITS if (number := number_here(name)) is not None})
     if not demo.mode():
         return limits
     training_s = min(limits.training_s, demo.TRAINING_S)
     return replace(limits, training_s=training_s, active_a_visitor=demo.ACTIVE_A_VISITOR)
+
+
+def number_here(limit: str) -> Any:
+    """The number that the environment gives for a limit; None if it gives none."""
+    name, kind = f"LATENT_EXPLORER_{limit.upper()}", GIVEN_LIMITS[limit]
+    if not (given := os.environ.get(name)):
+        return None
+    try:
+        if not 0 < (number := kind(given)) < float("inf"):
+            raise ValueError("no such limit")
+    except ValueError as error:
+        what = "whole number" if kind is int else "number of seconds"
+        raise ValueError(f"{name} must be a {what} above 0, got {given[:40]!r}") from error
+    return number
 
 
 class Refused(ValueError):
@@ -434,9 +447,9 @@ def here() -> Jobs:
         module = chosen()
     except ValueError as error:
         problem = f"No training can be started here: {error}"
-        print(f"explorer: {problem}.", file=sys.stderr)
+        logs.warn(f"{problem}.")
     try:
         place = places.take(places.state_folder())
     except ValueError as error:
-        print(f"explorer: {error}. What is trained and kept will go with this server.", file=sys.stderr)
+        logs.warn(f"{error}. What is trained and kept will go with this server.")
     return Jobs(limits_here(), module=module, place=place, problem=problem)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import linecache
 import logging
 import os
 import sys
@@ -37,6 +38,14 @@ def say(kind: str, **values: Any) -> None:
     """One line, where JSON was asked for. The values must be fit for anybody who may read logs."""
     if is_json():
         print(line(kind, **values), file=sys.stderr, flush=True)
+
+
+def warn(text: str) -> None:
+    """What whoever runs this server should know, in words that are fit for anybody who may read logs."""
+    if is_json():
+        say("warning", text=text)
+    else:
+        print(f"explorer: {text}", file=sys.stderr)
 
 
 def line(kind: str, **values: Any) -> str:
@@ -83,16 +92,22 @@ def begin() -> None:
     logging.Logger.callHandlers = tell_record  # type: ignore[assignment, method-assign]
     warnings.showwarning = tell_warning
     sys.excepthook = uncaught
+    sys.unraisablehook = lambda told: uncaught(told.exc_type, told.exc_value, told.exc_traceback)
     threading.excepthook = lambda told: uncaught(told.exc_type, told.exc_value, told.exc_traceback)
 
 
 def tell_record(logger: logging.Logger, record: logging.LogRecord) -> None:
-    """A record as one line, with the text as the library wrote it and without its values."""
+    """A record as one line, with the text as the library wrote it and without its values.
+
+    A text without places for values may have been put together with them: then the line of code that says it is told.
+    """
     if record.levelno < logging.WARNING and record.name.split(".")[0] in TOLD_BETTER_HERE:
         return
     error = record.exc_info[1] if record.exc_info else None
     about = fault(error) if error else {}
-    say("log", level=record.levelname, logger=record.name, text=str(record.msg)[:MOST_TEXT], **about)
+    text = str(record.msg) if record.args else linecache.getline(record.pathname, record.lineno).strip()
+    where = f"{record.pathname}:{record.lineno}"
+    say("log", level=record.levelname, logger=record.name, text=text[:MOST_TEXT], where=where, **about)
 
 
 def tell_warning(

@@ -73,6 +73,8 @@ def write(out: Path, *, models: Catalogue, titles: Titles) -> Written:
             listed[path] = {"sha256": sha256(content), "bytes": len(content)}
         record = json.dumps({"format": FORMAT, "what": "a site of Latent Explorer", "files": listed}, indent=1).encode()
         write_whole(new / LIST, record)
+        for folder in (new, *(path for path in new.rglob("*") if path.is_dir())):
+            folder.chmod(0o755)  # it is for a web server, which is another user
         put_in_place(new, out, aside=Path(name) / "old")
     return Written(len(listed) + 1, sum(one["bytes"] for one in listed.values()) + len(record))
 
@@ -83,12 +85,13 @@ def check_place(out: Path) -> None:
         return
     if not out.is_dir():
         raise ValueError(f"--site must be a folder, got the file {out}")
-    found = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+    found = {path.relative_to(out) for path in out.rglob("*")}
     if not found:
         return
     try:
         record = read_record(out / LIST, what="a site's list", known_format=FORMAT, max_bytes=MAX_LIST_BYTES)
-        ours = {*record["files"], LIST}
+        files = {Path(name) for name in (*record["files"], LIST)}
+        ours = files.union(*(file.parents for file in files))
     except (DamagedFile, KeyError, TypeError) as error:
         raise ValueError(f"{out} is not empty and no earlier site: choose another folder for --site") from error
     if strange := sorted(found - ours):
@@ -131,7 +134,7 @@ def texts(models: Catalogue, titles: Titles) -> Iterator[tuple[str, bytes]]:
     yield styles_path, styles
     names = set()
     for page in PAGES:
-        needed = sorted(modules.texts(page.entry, "page.js"))  # those that its script imports
+        needed = sorted(modules.texts(page.entry, "page.js", "needs.js"))  # those that its script imports
         names.update(needed)
         given = lessons if page.entry == "learn.js" else shown
         yield page.file, page_text(page, given, needed=needed, styles=styles_path).encode()

@@ -641,6 +641,13 @@ def test_the_limits_can_be_set_by_the_environment(monkeypatch: pytest.MonkeyPatc
     assert jobs.limits_here() == Limits(at_once=3, grace_s=7.5)
 
 
+@pytest.mark.parametrize("given", ["many", "0", "-1", "inf", "1.5"])
+def test_a_limit_that_is_none_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("LATENT_EXPLORER_AT_ONCE", given)
+    with pytest.raises(ValueError, match=rf"LATENT_EXPLORER_AT_ONCE must be a whole number above 0, got '{given}'"):
+        jobs.limits_here()
+
+
 # ---- the end of a job, which takes long: last
 
 

@@ -141,6 +141,29 @@ def test_a_fault_that_a_library_logs_is_one_line_with_its_place_and_without_its_
     assert MARK not in json.dumps(about)
 
 
+def test_a_text_that_was_put_together_is_told_by_the_line_that_says_it(
+    as_json: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As asyncio does, which puts a task's whole error into it."""
+    record = logging.LogRecord("some.library", logging.ERROR, __file__, 1, f"Task failed: {MARK}", (), None)
+    logs.tell_record(logging.getLogger("some.library"), record)
+    (about,) = said(capsys)
+    assert MARK not in json.dumps(about)
+    assert about["text"] == Path(__file__).read_text().splitlines()[0]
+    assert about["where"] == f"{__file__}:1"
+
+
+def test_a_word_to_who_runs_the_server_is_a_line_like_any_other(
+    as_json: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.warn("The disk is full.")
+    (about,) = said(capsys)
+    assert (about["kind"], about["text"]) == ("warning", "The disk is full.")
+    monkeypatch.delenv(logs.SETTING)
+    logs.warn("The disk is full.")
+    assert capsys.readouterr().err == "explorer: The disk is full.\n"
+
+
 FAULTY = """
 import logging, threading, warnings
 from explorer import logs
@@ -153,6 +176,10 @@ library.info("GET /MARKED-4711")
 warnings.warn("MARKED-4711")
 thread = threading.Thread(target=lambda: 1 / 0)
 thread.start(); thread.join()
+class Worse:
+    def __del__(self):
+        raise KeyError("MARKED-4711")
+Worse()
 raise RuntimeError("MARKED-4711")
 """
 
@@ -171,6 +198,7 @@ def test_every_line_of_a_process_that_dies_is_json() -> None:
         ("log", None),
         ("log", None),
         ("fault", "ZeroDivisionError"),
+        ("fault", "KeyError"),
         ("fault", "RuntimeError"),
     ]
     assert done.returncode == 1

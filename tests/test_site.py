@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import re
 import shutil
 import sys
@@ -94,7 +95,9 @@ def addresses_in(value: Any) -> set[str]:
 def modules_of(page: Path) -> set[str]:
     """The modules of a page's script and all that they import, by their paths in the site."""
     found: set[str] = set()
-    waiting = [page.parent / path for path in re.findall(r"from '\./([^']+)'", Named(page.read_text()).script)]
+    waiting = [
+        page.parent / path for path in re.findall(r"(?:from |import\()'\./([^']+)'", Named(page.read_text()).script)
+    ]
     while waiting:
         path = waiting.pop().resolve()
         name = path.relative_to(page.parent.resolve()).as_posix()
@@ -205,13 +208,18 @@ def test_the_documents_state_about_its_size(out: Path) -> None:
     assert abs(int(stated) / megabytes - 1) < 0.05
 
 
-@pytest.mark.parametrize("kind", ["a file", "a folder of something else", "a site with more in it", "a list cut off"])
+@pytest.mark.parametrize(
+    "kind",
+    ["a file", "a folder of something else", "an empty folder in it", "a site with more in it", "a list cut off"],
+)
 def test_what_is_no_site_of_ours_is_refused_and_kept(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     place = tmp_path / "place"
     if kind == "a file":
         place.write_text("mine")
+    elif kind == "an empty folder in it":
+        (place / "mine").mkdir(parents=True)
     else:
         place.mkdir()
         (place / "notes.txt").write_text("mine")
@@ -227,12 +235,19 @@ def test_what_is_no_site_of_ours_is_refused_and_kept(
     }
     assert expected.get(kind, "is not empty and no earlier site: choose another folder for --site") in told
     assert files_in(tmp_path) == before
+    assert place.exists()
 
 
-def test_an_empty_folder_is_taken(library: Path, tmp_path: Path) -> None:
+def test_an_empty_folder_is_taken_and_a_web_server_may_read_what_is_written(library: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    site.write(tmp_path / "empty", models=catalogue.read(library), titles=TITLES)
+    usual = os.umask(0o077)
+    try:
+        site.write(tmp_path / "empty", models=catalogue.read(library), titles=TITLES)
+    finally:
+        os.umask(usual)
     assert (tmp_path / "empty" / "index.html").exists()
+    modes = {path.stat().st_mode & 0o777 for path in [tmp_path / "empty", *(tmp_path / "empty").rglob("*")]}
+    assert modes == {0o755, 0o644}
 
 
 def test_a_damaged_model_is_told_and_the_earlier_site_is_kept(library: Path, tmp_path: Path) -> None:

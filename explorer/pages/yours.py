@@ -153,6 +153,9 @@ def own_sets(visitor: str) -> None:
         row.button("Remove", key=f"remove {one.name}", on_click=visitors.data_shelf().remove, args=(visitor, one.name))
 
 
+NO_COOKIE = "Files need a cookie, so that nobody else sees what you bring: allow cookies and reload the page."
+
+
 def bring(visitor: str) -> None:
     st.header("Bring a data set", anchor=False)
     st.markdown(f"Choose {KINDS}.")
@@ -262,5 +265,7 @@ for tab, bring_it in ((a_data_set, bring), (a_model, bring_model)):
     with tab:
         if demo.mode():
             st.info(demo.sentence())
+        elif not visitor:
+            st.info(NO_COOKIE)
         else:
             bring_it(visitor)

@@ -103,6 +103,15 @@ def test_both_maps_answer_for_every_pair_and_a_lesson_computes_its_answer(
     check_decoded(page, "mnist", 2)
 
 
+@pytest.mark.parametrize("file", ["", "learn.html", "yours.html"])
+def test_an_older_browser_is_told_what_it_lacks(open_page: OpenPage, address: str, file: str) -> None:
+    def older(page: Page) -> None:
+        page.add_init_script("delete window.DecompressionStream")
+
+    page = open_page(file, address=address, before=older, ready=False, color_scheme="light")
+    expect(page.get_by_text("This browser cannot show this page: it has no DecompressionStream.")).to_be_visible()
+
+
 def test_a_link_of_the_app_shows_the_same_on_the_site(open_page: OpenPage, app: str, address: str) -> None:
     query = "?embed=true&data=fashion-mnist&d=16&view=pca&z=" + ",".join(f"{i / 4}" for i in range(16))
     shown = []
