@@ -54,7 +54,8 @@ class Cell:
     @property
     def name(self) -> str:
         s = self.settings
-        beta = f"-beta{s.beta:g}" if self.model == "vae" else ""
+        short = f"{s.beta:g}"
+        beta = f"-beta{short if float(short) == s.beta else repr(s.beta)}" if self.model == "vae" else ""
         return f"{s.dataset}-{self.model}-{s.latent_dim}{beta}-seed{s.seed}"
 
     def record(self) -> dict[str, Any]:
@@ -97,7 +98,8 @@ def grid(
     for seed, dataset, latent_dim in itertools.product(seeded, datasets or [base.dataset], latent_dims):
         settings = {**kept, "dataset": dataset, "latent_dim": latent_dim, "seed": seed}
         cells.append(Cell("ae", Settings(**{**settings, "beta": 0.0})))
-        cells += [Cell("vae", Settings(**{**settings, "beta": beta})) for beta in betas]
+        # + 0.0: there is no other beta called -0
+        cells += [Cell("vae", Settings(**{**settings, "beta": beta + 0.0})) for beta in betas]
     return list(dict.fromkeys(cells))
 
 
@@ -211,6 +213,8 @@ def keep(
         raise ValueError(f"A cell has the files {', '.join(FILES)}, got {', '.join(files)}")
     folder = out / cell.name
     (folder / CELL).unlink(missing_ok=True)
+    for unfinished in folder.glob(".*.*"):  # of a sweep that was killed
+        unfinished.unlink()
     for name, content in files.items():
         write_whole(folder / name, content)
     data = plan.data_sha256[cell.settings.dataset]

@@ -415,13 +415,20 @@ def save_trained(run: Run) -> None:
         )
 
 
+def check_samples(samples: int) -> None:
+    """Raise ValueError for fewer than a measure can be taken on."""
+    from explorer import world
+
+    if samples < world.LEAST:
+        raise ValueError(f"--samples must be at least {world.LEAST}, got {samples}")
+
+
 def measure_models(options: argparse.Namespace) -> None:
     from explorer import checkpoints, regularity, scoreboard, world
     from explorer.loaded import Model
 
     check_budget(**{**Settings().budget("ae"), "n": 1, "seed": options.seed})
-    if options.samples < world.LEAST:
-        raise ValueError(f"--samples must be at least {world.LEAST}, got {options.samples}")
+    check_samples(options.samples)
     folders = [checkpoints.find(name) for name in options.models]
     models = [Model.load(folder) for folder in folders]
     own = find_own(options.dataset, models)
@@ -498,12 +505,17 @@ def run_sweep(options: argparse.Namespace) -> None:
         cell.settings.check(image_shape=dataset.image_shape, n=len(dataset.x_train))
     if options.address and options.backend == "local":
         raise ValueError("--address is a cluster's: give it with --backend ray")
+    check_samples(options.samples)
     check_writable(options.out)
     plan = sweep.make_plan(grid, datasets, samples=options.samples)
-    results, bar = sys.stdout, tqdm(desc="sweep", total=len(grid), unit="cell", file=sys.stderr)
-    with contextlib.redirect_stdout(sys.stderr), backend_of(options, datasets) as backend, bar as shown:  # Ray prints
-        for record in sweep.run(plan, options.out, backend, tell=lambda news: tell_of_cell(shown, news)):
-            shown.update()
+    results = sys.stdout
+    with (
+        contextlib.redirect_stdout(sys.stderr),  # Ray prints
+        backend_of(options, datasets) as backend,
+        tqdm(desc="sweep", total=len(grid), unit="cell", file=sys.stderr) as bar,
+    ):
+        for record in sweep.run(plan, options.out, backend, tell=lambda news: tell_of_cell(bar, news)):
+            bar.update()
             print(json.dumps(record) if options.json else sweep.as_text(record), file=results, flush=True)
 
 

@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import shutil
+import socket
 import struct
 import zlib
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from explorer.files import FULL, DamagedFile, Unwritten, alone, move_whole, read
 
 EMBEDDED = Path(__file__).parent / "embedded"
 MAX_FILE_BYTES = 64_000_000
+SILENT_S = 60.0  # a mirror that says nothing for so long is given up
 DIGITS = tuple("0123456789")
 DIGITS_TITLE = "Digits 8×8"
 ECG_LENGTH = 140
@@ -386,6 +388,8 @@ def fetch(name: str, into: Path) -> None:
     for file in PUBLISHED[name].files:  # torchvision would take a part of one for all of it
         (raw_folder(into, name) / file).unlink(missing_ok=True)
     datasets = import_torchvision_datasets()
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SILENT_S)
     try:
         {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}[name](root=into, download=True)
         load_published(name, into)
@@ -396,6 +400,8 @@ def fetch(name: str, into: Path) -> None:
             f"{PUBLISHED[name].title} could not be downloaded to {into.parent}: {error}. "
             "Check the connection and try again, or copy the files there"
         ) from error
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def import_torchvision_datasets() -> ModuleType:

@@ -44,6 +44,7 @@ class Job:
     wish: str | None = None
     taken: float = field(default_factory=time.time)
     started: float = 0.0
+    wished: float = field(default_factory=time.monotonic)
     alone_since: float = field(default_factory=time.monotonic)
 
     def order(self, side: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What of a job outlives its server, in the job's folder: the order, written once, and all its news, line by line.
 
 The order is what was asked for; where the job stands follows from the news. A line is written before anyone hears it,
-so who has heard something will find it again.
+so who has heard something will find it again. Each line begins with its own hash.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from explorer.files import read_record, write_record
+from explorer.files import read_record, sha256, write_record
 
 FORMAT = 1
 ORDER, NEWS = "order.json", "news.jsonl"
@@ -31,16 +31,16 @@ def read_order(folder: Path) -> dict[str, Any]:
 def add_news(folder: Path, news: dict[str, Any]) -> None:
     """One line more. Where it cannot be written the job goes on all the same: only a new server would miss it."""
     with contextlib.suppress(OSError), (folder / NEWS).open("ab", buffering=0) as file:
-        file.write(json.dumps(news).encode() + b"\n")
+        text = json.dumps(news)
+        file.write(f"\n{sha256(text.encode())} {text}\n".encode())  # begins anew after a line that was cut off
 
 
 def read_news(folder: Path) -> list[dict[str, Any]]:
-    """All news; lines that were cut off by a full disk or a crash are left out."""
+    """All news; lines that were cut off by a full disk or a crash, or are damaged, are left out."""
     found = []
     with contextlib.suppress(OSError):
         for line in (folder / NEWS).read_bytes().splitlines():
-            with contextlib.suppress(ValueError):
-                news = json.loads(line)
-                if isinstance(news, dict) and {"kind", "side", "sent"} <= news.keys():
-                    found.append(news)
+            digest, _, text = line.partition(b" ")
+            if text and sha256(text) == digest.decode(errors="replace"):
+                found.append(json.loads(text))
     return found

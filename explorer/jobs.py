@@ -40,6 +40,7 @@ class Limits:
     training_s: float = 3600
     grace_s: float = 120
     idle_s: float = 600
+    patience_s: float = 120
     max_bytes: int = 1_500_000_000
     film_bytes: int = 150_000_000
 
@@ -217,6 +218,7 @@ class Jobs:
             if job.state == "waiting" or (isinstance(job, LabRun) and job.state == "training"):
                 self._end(job, "stopped")
             elif job.state == "training":
+                job.wished = time.monotonic()
                 self._tell(job, "", {"kind": "wish", "wish": "keep" if keep else "drop"})
                 for worker in job.workers.values():
                     tell(worker, {"stop": job.wish})
@@ -286,6 +288,7 @@ class Jobs:
         worker = job.workers[side] = self._take_worker()
         tell(worker, {**order, "max_bytes": self.limits.max_bytes})
         if job.wish:
+            job.wished = time.monotonic()
             tell(worker, {"stop": job.wish})
         threading.Thread(target=self._follow, args=(job, side, worker), daemon=True).start()
 
@@ -413,7 +416,11 @@ class Jobs:
                     self.spares.clear()
 
     def _watch_job(self, job: Job, now: float) -> None:
-        if job.state in ENDED or job.state == "drawing" or job.wish:
+        if job.state in ENDED or job.state == "drawing":
+            return
+        if job.wish:
+            if job.state == "training" and now - job.wished > self.limits.patience_s:
+                self._give_up(job)
             return
         kept = " and kept" if isinstance(job, Training) else ""
         if not job.listeners and now - job.alone_since > self.limits.grace_s:
@@ -424,6 +431,15 @@ class Jobs:
             text = f"This was ended{kept} after {minutes:g} minutes, the most that one may take here."
             self._tell(job, "", {"kind": "warning", "text": text})
             self.stop(job, keep=True)
+
+    def _give_up(self, job: Job) -> None:
+        """A process does not do what it was told: it hangs, and others wait."""
+        if job.wish == "drop":
+            self._end(job, "stopped")
+            return
+        sides = " and ".join(side.upper() for side in job.sides if side not in job.finished)
+        self._tell(job, "", {"kind": "failed", "text": f"{sides}: the training did not end when it should."})
+        self._end(job, "failed")
 
     def _forget_old(self) -> None:
         """The oldest ended jobs make room."""

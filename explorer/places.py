@@ -6,6 +6,7 @@ server ends, however it ends, so the next one takes the place over with all that
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -25,6 +26,7 @@ NOWHERE = Path(
 MOST_PLACES = 100
 ORPHANED_S = 7 * 86400.0  # a place that no server has had for so long goes
 ORPHANED_BYTES = 20_000_000_000  # all such places together
+BEFORE_US = 1_700_000_000.0  # seconds since 1970; nothing of ours is older, whatever a clock without a battery said
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,10 @@ def take(state: Path) -> Place:
     try:
         make_own(state)
         for number in range(1, MOST_PLACES + 1):
-            if lock := locked(state / f"{number}.lock"):
-                root = state / str(number)
+            root, lock_file = state / str(number), state / f"{number}.lock"
+            if root.exists() and not lock_file.exists():  # something of another kind by that name
+                continue
+            if lock := locked(lock_file):
                 root.mkdir(mode=0o700, exist_ok=True)
                 remove_orphans(state)
                 return Place(root, lock)
@@ -85,21 +89,28 @@ def make_own(state: Path) -> None:
 
 
 def remove_orphans(state: Path) -> None:
-    """Remove places that no server has had for long, and the oldest of those that take too much together."""
-    left = 0
-    for newest, root in sorted(((last_written(root), root) for root in state.glob("*[0-9]")), reverse=True):
-        held = locked(root.with_suffix(".lock"))
-        if held is None:
-            continue
-        with held:
+    """Remove places that no server has had for long, and the oldest of those that take too much together.
+
+    Nothing else in the folder is touched: it may be one that someone has other things in.
+    """
+    with contextlib.ExitStack() as stack:
+        orphans = []
+        for number in range(1, MOST_PLACES + 1):
+            root, lock_file = state / str(number), state / f"{number}.lock"
+            if root.is_dir() and lock_file.exists() and (lock := locked(lock_file)):
+                stack.enter_context(lock)  # until all are looked at: now nobody writes there
+                orphans.append((min(map(age, (root, *root.rglob("*")))), root))
+        left = 0
+        for since, root in sorted(orphans):
             left += sum(file.lstat().st_size for file in root.rglob("*"))
-            # A clock that was set back makes an age negative, and the place stays.
-            if left > ORPHANED_BYTES or time.time() - newest > ORPHANED_S:
+            if left > ORPHANED_BYTES or since > ORPHANED_S:
                 shutil.rmtree(root, ignore_errors=True)
 
 
-def last_written(root: Path) -> float:
-    return max(path.lstat().st_mtime for path in (root, *root.rglob("*")))
+def age(path: Path) -> float:
+    """How many seconds ago a file was written; 0 where that cannot be told, since a clock was wrong then or is now."""
+    written = path.lstat().st_mtime
+    return max(0.0, time.time() - written) if written > BEFORE_US else 0.0
 
 
 def temporary(what: str = "") -> Path:

@@ -86,11 +86,13 @@ class Remote:
             except RayError:
                 with self.lock:
                     self.node = None
+                hang_up()
                 if "model" in self.order:
                     self.order = to_go_on(self.order, moments=self.moments, trained=self.trained)
                     self.warn("The machine that trained is lost. Another one goes on from the last whole epoch.")
                 else:
                     self.warn("The machine that computed this is lost. Another one begins anew.")
+                self.connect()
         say("failed", text=f"The machines that did this were lost {LOST_AT_MOST} times: ask who runs the cluster.")
 
     def work_on_a_node(self, order: dict[str, Any]) -> None:
@@ -155,6 +157,20 @@ def unreachable() -> str:
     except Exception as error:  # Ray raises many kinds, and all mean the same here
         return " ".join(str(error).split())[:120].rstrip(".:")
     return ""
+
+
+def hang_up() -> None:
+    """Leave the cluster, and nothing running there: the connection itself may be what went.
+
+    Ends this process, so that the server takes up its work with another, if Ray does not let go.
+    """
+    import ray
+
+    thread = threading.Thread(target=ray.shutdown, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S)
+    if thread.is_alive():
+        os._exit(1)
 
 
 def leave() -> None:

@@ -102,14 +102,13 @@ def check_place(out: Path) -> None:
 
 def put_in_place(new: Path, out: Path, *, aside: Path) -> None:
     """Rename new to out. What was there goes aside, and comes back if that fails."""
-    if not out.exists():
-        new.rename(out)
-        return
-    out.rename(aside)
     try:
+        if out.exists():
+            out.rename(aside)
         new.rename(out)
     except BaseException:
-        aside.rename(out)
+        if aside.exists() and not out.exists():
+            aside.rename(out)
         raise
 
 

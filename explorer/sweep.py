@@ -6,12 +6,13 @@ so a cell is whole or not there. It holds a lock on each cell that it hands out:
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections import Counter, deque
@@ -21,7 +22,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from explorer import cells
+from explorer import cells, places
 from explorer.cells import FILES, Cell, Plan
 
 if TYPE_CHECKING:
@@ -190,8 +191,8 @@ def work(cell: Cell, dataset: Dataset, samples: int) -> Iterator[News]:
     yield Epoch(cell, where)
     try:
         one_thread()
-        with tempfile.TemporaryDirectory(prefix="latent-explorer-cell-") as scratch:
-            folder = Path(scratch) / cell.name
+        with scratch() as place:
+            folder = place / cell.name
             for stats in trained(cell, folder, dataset):
                 yield Epoch(cell, where, stats.epoch, asdict(stats))
             record = measured(cell, folder, samples)
@@ -200,6 +201,16 @@ def work(cell: Cell, dataset: Dataset, samples: int) -> Iterator[News]:
         yield Failed(cell, str(error), again=False)
     except Exception as error:  # as out of memory, which torch tells as a RuntimeError: another time or place may do
         yield Failed(cell, f"{type(error).__name__} on {where}: {error}", again=True)
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for as long as this lasts; those of processes that were killed go with it."""
+    folder = places.temporary("cell-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def one_thread() -> None:
@@ -336,7 +347,15 @@ class Processes:
         return self.at_once - len(self.busy)
 
     def start(self, cell: Cell) -> None:
-        ours, process = self.idle.pop() if self.idle else self._new()
+        while self.idle:
+            ours, process = self.idle.pop()
+            self.busy[ours] = cell, process
+            with contextlib.suppress(OSError):  # one that was ended from outside while it waited
+                ours.send(cell)
+                return
+            self.busy.pop(ours)
+            ours.close()
+        ours, process = self._new()
         self.busy[ours] = cell, process
         ours.send(cell)
 

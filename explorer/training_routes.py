@@ -246,6 +246,6 @@ async def stream(jobs: Jobs, job: Job, start: int) -> AsyncIterator[str]:
             try:
                 await asyncio.wait_for(news.wait(), PING_S)
             except asyncio.TimeoutError:
-                yield ": still here\n\n"
+                yield "event: beat\ndata: {}\n\n"  # which a page hears: without it the connection is dead
     finally:
         jobs.unlisten(job, listener)

@@ -20,8 +20,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from explorer import catalogue, checkpoints, data, demo, jobs, own_data
-from explorer.files import DamagedFile, check_room, copy_whole, read_record, unwritten, write_record
+from explorer import catalogue, checkpoints, data, demo, jobs, logs, own_data
+from explorer.files import DamagedFile, check_room, copy_whole, public, read_record, unwritten, write_record
+from explorer.places import age
 
 COOKIE = "latent_explorer_visitor"
 # Over https: a name of which browsers promise that this very host has set it, and no other of the same domain.
@@ -145,18 +146,25 @@ class Shelf:
             self._take_over(place)
 
     def _take_over(self, place: Path) -> None:
-        """The pair in a folder of an earlier server; one that was not copied to its end, or is old, is removed."""
-        record_file = place / RECORD
+        """The pair in a folder of an earlier server; one that was not copied to its end, or is old, is removed.
+
+        One that cannot be read now stays where it is, since a disk may be well again tomorrow, and a newer version read
+        it; unless it was uploaded, of which the visitor has a copy, and nobody else is to.
+        """
+        record_file, record = place / RECORD, dict[str, Any]()
         try:
+            if not record_file.exists() or age(record_file) > KEPT_S:
+                shutil.rmtree(place, ignore_errors=True)
+                return
             record = read_record(record_file, what="a kept pair", known_format=FORMAT, max_bytes=MAX_RECORD_BYTES)
-            if time.time() - record_file.stat().st_mtime > KEPT_S:
-                raise DamagedFile(f"{place} is old")
             folders = tuple(place / name for name in record["models"])
             entries = tuple(map(catalogue.read_both_halves, folders))
             pair = Pair(place.name, folders, entries, record["uploaded"])
             self.kept.setdefault(record["visitor"], {})[place.name] = pair
-        except (DamagedFile, KeyError, TypeError):
-            shutil.rmtree(place, ignore_errors=True)
+        except (OSError, DamagedFile, KeyError, TypeError) as error:
+            if record.get("uploaded"):
+                shutil.rmtree(place, ignore_errors=True)
+            logs.warn(f"A kept pair is left out, {logs.named(place.name)}: {public(str(error))}.")
 
     def pairs(self, visitor: str) -> dict[str, Pair]:
         """By name, what a visitor has kept."""
@@ -183,20 +191,22 @@ class Shelf:
         check_room(self.root.parent)
         with self.lock:
             taken = {entry.card.name for entry in (*catalogue.shipped().entries, *self.of(visitor))}
-            if name in self.pairs(visitor) or taken & set(names):
+            place = self.root / folder_of(visitor) / name
+            if place.exists() or taken & set(names):
                 raise ValueError(f"There is a model called {name} already: choose another name")
             if len(self.of(visitor)) + len(names) > MAX_KEPT:
                 raise ValueError(f"At most {MAX_KEPT} models can be kept at a time: remove one first")
-            place = self.root / folder_of(visitor) / name
             targets = tuple(place / one for one in names)
             try:
                 for folder, target in zip(folders, targets):
                     copy_as(folder, target)
                 entries = tuple(map(catalogue.read_both_halves, targets))
                 write_own(place, visitor, models=names, uploaded=uploaded)
-            except OSError as error:
+            except BaseException as error:
                 shutil.rmtree(place, ignore_errors=True)
-                raise ValueError(unwritten(error, then="keep it again")) from error
+                if isinstance(error, OSError):
+                    raise ValueError(unwritten(error, then="keep it again")) from error
+                raise
             self.kept.setdefault(visitor, {})[name] = Pair(name, targets, entries, uploaded)
         return names
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import sys
 import threading
@@ -274,6 +275,10 @@ def main() -> None:
             worker.run()
     except OSError as error:
         say("failed", text=f"{unwritten(error, then='start again')}.")
+    except RuntimeError as error:
+        if not re.search("memory|could not create a primitive", str(error)):
+            raise
+        say("failed", text="There is not enough memory for this here: choose a smaller network or smaller batches.")
     except (ValueError, MemoryError, training.Diverged) as error:
         say("failed", text=f"{' '.join(public(str(error)).split())}.".replace("..", "."))
     sys.stdout.flush()

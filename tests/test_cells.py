@@ -108,6 +108,20 @@ def test_a_sweep_that_is_stopped_lets_go_of_its_cells(tmp_path: Path) -> None:
     assert not cells.look(tmp_path).running
 
 
+def test_cells_whose_betas_look_alike_have_folders_of_their_own() -> None:
+    found = cells.grid(BASE, betas=[1.0, 1.0000001, 0.0, -0.0, 1e-7, 4.0], latent_dims=[2], seeds=1)
+    betas = [cell.name.split("-beta")[1].split("-seed")[0] for cell in found if cell.model == "vae"]
+    assert betas == ["1", "1.0000001", "0", "1e-07", "4"]
+
+
+def test_what_a_killed_sweep_left_unfinished_goes_with_the_next(tmp_path: Path) -> None:
+    finish(tmp_path, GRID[0])
+    left = tmp_path / GRID[0].name / ".cell.json.x1y2z3"
+    left.write_text("cut off")
+    finish(tmp_path, GRID[0])
+    assert not left.exists()
+
+
 # ---- what is believed
 
 

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import io
 import pickle
+import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -178,11 +179,15 @@ def test_an_unknown_set_is_told_with_those_there_are() -> None:
 
 
 class Mirror(http.server.ThreadingHTTPServer):
-    """Serves files by name; those in cut break off half way, though their whole length was announced."""
+    """Serves files by name; those in cut break off half way, though their whole length was announced.
 
-    def __init__(self, files: dict[str, bytes], cut: frozenset[str]) -> None:
+    silent: the rest does not come, and the connection stays.
+    """
+
+    def __init__(self, files: dict[str, bytes], cut: frozenset[str], *, silent: bool) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
-        self.files, self.cut = files, cut
+        self.files, self.cut, self.silent = files, cut, silent
+        self.over = threading.Event()
         self.asked: list[str] = []
 
     @property
@@ -201,6 +206,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content[: len(content) // 2] if name in self.server.cut else content)
+        if name in self.server.cut and self.server.silent:
+            self.server.over.wait()
 
     def log_message(self, *about: object) -> None:
         pass
@@ -217,14 +224,15 @@ def mirror(idx_files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     servers: list[Mirror] = []
 
-    def start(*, cut: frozenset[str] = frozenset()) -> Mirror:
-        servers.append(Mirror(archives, cut))
+    def start(*, cut: frozenset[str] = frozenset(), silent: bool = False) -> Mirror:
+        servers.append(Mirror(archives, cut, silent=silent))
         threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
         MNIST.mirrors.append(servers[-1].url)
         return servers[-1]
 
     yield start
     for server in servers:
+        server.over.set()
         server.shutdown()
         server.server_close()
 
@@ -248,6 +256,16 @@ def test_a_download_that_is_cut_says_so_and_can_be_repeated(mirror: Callable[...
     assert data.download("mnist", root=tmp_path).x_test.shape == (5, 1, 28, 28)
     assert "train-images-idx3-ubyte.gz" not in server.asked, "what came whole is not fetched again"
     assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
+
+
+def test_a_mirror_that_falls_silent_is_given_up(
+    mirror: Callable[..., Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "SILENT_S", 0.3)
+    mirror(cut=CUT, silent=True)
+    with pytest.raises(ConnectionError, match="timed out"):
+        data.download("mnist", root=tmp_path)
+    assert socket.getdefaulttimeout() is None
 
 
 def test_a_second_mirror_helps_where_the_first_is_cut(mirror: Callable[..., Mirror], tmp_path: Path) -> None:

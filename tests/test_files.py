@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer import files
-from explorer.files import DamagedFile, Once, check_room, read_bounded, read_checked, sha256, write_whole
+from explorer.files import DamagedFile, Once, Unwritten, check_room, read_bounded, read_checked, sha256, write_whole
 
 
 @given(content=st.binary(max_size=3000))
@@ -48,6 +49,21 @@ def test_a_write_onto_a_folder_leaves_no_temporary_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="taken"):
         write_whole(tmp_path / "taken", b"new")
     assert [child.name for child in tmp_path.iterdir()] == ["taken"]
+
+
+def test_what_is_there_and_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Unwritten, match="pipe cannot be written"):
+        write_whole(tmp_path / "pipe", b"new")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_stays_and_the_file_that_it_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("file")
+    write_whole(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"new"
 
 
 def test_a_reader_never_sees_a_part_of_a_write(tmp_path: Path) -> None:

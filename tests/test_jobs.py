@@ -446,6 +446,22 @@ def test_what_is_stopped_without_keeping_is_gone(act: Callable[..., Jobs]) -> No
     wait_until(lambda: not job.workers)
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_process_that_hangs_when_it_is_told_to_stop_is_ended_and_the_next_job_begins(
+    act: Callable[..., Jobs], keep: bool
+) -> None:
+    many = act(patience_s=0.5)
+    job, second = begin(many), many.submit("other", BRIEF)
+    hung = job.workers["ae"]
+    hung.send_signal(signal.SIGSTOP)
+    many.stop(job, keep=keep)
+    wait_for(job, *ENDED)
+    wait_for(second, "done")
+    assert hung.wait(PATIENCE_S) == -signal.SIGKILL
+    assert states(job) == ["training", "failed" if keep else "stopped"]
+    assert [news["text"] for news in heard(job, "failed")] == ["AE: the training did not end when it should."] * keep
+
+
 def test_a_side_that_was_past_stopping_does_not_keep_a_dropped_pair(act: Callable[..., Jobs]) -> None:
     many = act()
     job = begin(many, settings=Settings(lr=1.0))

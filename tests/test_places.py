@@ -6,12 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from explorer import places
+from explorer.files import write_whole
 from explorer.places import take
 
 TAKE = "import sys, pathlib\nfrom explorer import places\nplace = places.take(pathlib.Path(sys.argv[1]))\n"
@@ -102,6 +104,38 @@ def test_a_place_that_no_server_wants_goes_after_a_week_by_whatever_clock(
     assert orphan.exists() == stays
     assert (again.root / "kept").exists()
     again.leave()
+
+
+@pytest.mark.parametrize("name", ["photos-2019", "2019", "7"])
+def test_other_things_in_the_state_folder_are_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine").write_text("my only copy")
+    then = time.time() - 400 * 86400
+    for path in (tmp_path / name / "mine", tmp_path / name):
+        os.utime(path, (then, then))
+    for _ in range(7):
+        take(tmp_path)
+    assert (tmp_path / name / "mine").read_text() == "my only copy"
+    assert not (tmp_path / f"{name}.lock").exists()
+    assert not (tmp_path / name / "jobs").exists()
+
+
+def test_a_server_starts_while_another_writes_and_renames(tmp_path: Path) -> None:
+    first = take(tmp_path)
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.is_set():
+            write_whole(first.root / "news", b"more", durable=False)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(50):
+            take(tmp_path).leave()
+    finally:
+        done.set()
+        writer.join()
 
 
 def test_of_places_that_take_too_much_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

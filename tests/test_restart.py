@@ -194,6 +194,39 @@ def test_a_clock_that_was_set_back_changes_nothing(serve: Callable[..., Jobs], m
     assert found.state == "training"
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda line: line.replace(b'"state"', b'"stade"'),
+        lambda line: line.replace(b'"side": ""', b'"side": []'),
+        lambda line: line.replace(b'"sent": 1', b'"sent": "'),
+        lambda line: line[:-9],
+        lambda line: b"\xff" + line,
+        lambda line: line.partition(b" ")[2],
+    ],
+)
+def test_news_that_was_damaged_is_left_out_and_the_rest_counts(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    told = [{"kind": "state", "state": state, "side": "", "sent": 1.5} for state in ("waiting", "training", "done")]
+    for news in told:
+        job_files.add_news(tmp_path, news)
+    assert job_files.read_news(tmp_path) == told
+    path = tmp_path / job_files.NEWS
+    lines = [line for line in path.read_bytes().split(b"\n") if line]
+    path.write_bytes(b"\n".join([lines[0], damage(lines[1]), lines[2]]))
+    assert job_files.read_news(tmp_path) == [told[0], told[2]]
+
+
+def test_after_a_line_that_was_cut_off_the_next_one_counts(tmp_path: Path) -> None:
+    told = [{"kind": "state", "state": state, "side": "", "sent": 1.5} for state in ("waiting", "training")]
+    job_files.add_news(tmp_path, told[0])
+    with (tmp_path / job_files.NEWS).open("ab") as file:
+        file.write(b'0123 {"kind": "sta')  # as a full disk leaves it
+    job_files.add_news(tmp_path, told[1])
+    assert job_files.read_news(tmp_path) == told
+
+
 def test_lines_that_were_cut_off_and_orders_that_cannot_be_read_harm_nothing_else(
     serve: Callable[..., Jobs], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -238,6 +238,24 @@ def test_what_is_no_site_of_ours_is_refused_and_kept(
     assert place.exists()
 
 
+def test_ctrl_c_at_the_last_moment_leaves_the_earlier_site(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, place = catalogue.read(library), tmp_path / "site"
+    site.write(place, models=models, titles=TITLES)
+    before, rename = files_in(tmp_path), Path.rename
+
+    def interrupted(path: Path, target: Path) -> None:
+        rename(path, target)
+        if path == place:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        site.write(place, models=models, titles=TITLES)
+    assert files_in(tmp_path) == before
+
+
 def test_an_empty_folder_is_taken_and_a_web_server_may_read_what_is_written(library: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     usual = os.umask(0o077)

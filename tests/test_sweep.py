@@ -13,8 +13,11 @@ import pytest
 
 import explorer
 from explorer import cells, checkpoints, cli, data, scoreboard, sweep
+from explorer.cells import Cell
 from explorer.settings import Settings
+from explorer.sweep import Epoch, Made, News
 from tests import sweep_folder
+from tests.sweep_folder import BASE
 
 SMALL = ["--dataset", "digits", "--hidden", "16", "--epochs", "2", "--batch-size", "64", "--samples", "60"]
 
@@ -144,6 +147,25 @@ def test_a_sweep_that_cannot_be_is_told_in_one_line(
     assert message in told
     assert told.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_process_that_is_killed_while_it_waits_ends_no_sweep() -> None:
+    digits = data.load("digits")
+    first, second = cells.grid(BASE, betas=[0.0, 4.0], latent_dims=[2], seeds=1)[1:]
+    with sweep.Processes({"digits": digits}, samples=60, at_once=1) as backend:
+        assert isinstance(last_of(backend, first), Made)
+        ((_, idle),) = backend.idle
+        idle.kill()
+        idle.join()
+        assert isinstance(last_of(backend, second), Made)
+
+
+def last_of(backend: sweep.Processes, cell: Cell) -> News:
+    backend.start(cell)
+    while True:
+        for news in backend.news(timeout=1):
+            if not isinstance(news, Epoch):
+                return news
 
 
 def test_what_a_backend_prints_is_no_result(

@@ -376,15 +376,39 @@ def test_what_was_kept_is_there_for_the_next_server_and_for_its_visitor_alone(sh
 
 
 def test_a_pair_that_was_not_copied_to_its_end_or_is_old_is_gone(shelf: Shelf, pair: list[Path]) -> None:
-    for name in ("half", "damaged", "old", "sound"):
+    for name in ("half", "old", "clockless", "sound"):
         shelf.keep(ANNA, pair, name=name)
     places = {name: one.folders[0].parent for name, one in shelf.pairs(ANNA).items()}
     (places["half"] / RECORD).unlink()
-    (places["damaged"] / "damaged-vae" / checkpoints.CARD).write_text("{}")
     then = time.time() - KEPT_S - 60
     os.utime(places["old"] / RECORD, (then, then))
-    assert set(Shelf(shelf.root).pairs(ANNA)) == {"sound"}
-    assert [name for name, place in places.items() if place.exists()] == ["sound"]
+    os.utime(places["clockless"] / RECORD, (86400, 86400))  # a machine whose clock began in 1970
+    assert set(Shelf(shelf.root).pairs(ANNA)) == {"clockless", "sound"}
+    assert {name for name, place in places.items() if place.exists()} == {"clockless", "sound"}
+
+
+@pytest.mark.parametrize("uploaded", [False, True])
+def test_a_pair_that_cannot_be_read_stays_for_better_days_unless_its_visitor_has_a_copy(
+    shelf: Shelf, pair: list[Path], capsys: pytest.CaptureFixture[str], uploaded: bool
+) -> None:
+    shelf.keep(ANNA, pair, name="newer", uploaded=uploaded)
+    place = shelf.pairs(ANNA)["newer"].folders[0].parent
+    card = place / "newer-vae" / checkpoints.CARD
+    sound = card.read_text()
+    card.write_text(json.dumps({**json.loads(sound), "format": 99}))
+    found = Shelf(shelf.root)
+    assert found.of(ANNA) == ()
+    told = capsys.readouterr().err
+    assert "card.json has format 99; this version reads format 1: update Latent Explorer" in told
+    assert "newer" not in told
+    assert str(shelf.root) not in told
+    if uploaded:
+        assert not place.exists()
+        return
+    with pytest.raises(ValueError, match="There is a model called newer already"):
+        found.keep(ANNA, pair, name="newer")
+    card.write_text(sound)
+    assert set(Shelf(shelf.root).pairs(ANNA)) == {"newer"}
 
 
 def test_a_full_disk_keeps_nothing_by_halves_and_is_told(

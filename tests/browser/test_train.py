@@ -130,6 +130,30 @@ def test_a_page_goes_on_by_itself_when_its_server_was_killed_and_started_again(p
         wait_for_state(page, "stopped")
 
 
+SHORT_PATIENCE = """
+const later = window.setTimeout, Source = window.EventSource;
+window.setTimeout = (act, ms, ...given) => later(act, ms === 40000 ? 1500 : ms, ...given);
+window.sources = [];
+window.EventSource = class extends Source {
+  constructor(...given) { super(...given); window.sources.push(this); }
+};
+"""
+
+
+def test_a_connection_that_was_cut_without_a_word_is_made_anew(server: str, person: Person) -> None:
+    anna = person()
+    anna.add_init_script(SHORT_PATIENCE)
+    page = start(anna, server, epochs=200, dataset="Digits 8×8, 1,438 images")
+    page.locator('[data-ready="true"]').wait_for(state="attached", timeout=SLOW)
+    shown_after(page, 4)
+    seen = page.evaluate("() => { window.sources.at(-1).close(); return window.sources.length; }")
+    shown = int(stage(page)["shownvae"])
+    page.wait_for_function("seen => window.sources.length > seen", arg=seen, timeout=SLOW)
+    shown_after(page, shown + 2)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    wait_for_state(page, "stopped")
+
+
 def test_two_people_wait_for_one_another_and_see_nothing_of_each_other(server: str, person: Person) -> None:
     anna, ben = person(), person()
     hers = start(anna, server, epochs=200)
