@@ -11,8 +11,9 @@ same with this app's own settings of Streamlit, which is a lower floor than the 
   for its HTML; "all files" until everything that the browser fetches is there, of Explore the atlases too.
 - At work: each has one interaction with the server every 20 s, as in a class where the stage does the rest in the
   browser: another page, a row of Measure's tables, a slider of Train. The empty app's is its slider.
-- Opened and closed: sessions with Explore, every tenth with Measure. Streamlit keeps the last 128 for two minutes, in
-  case they come back, so the first ones cost and the later ones must not: the rise counts from the middle to the end.
+- Opened and closed: visitors with a name of their own who open Explore, every fifth one more page. Streamlit keeps the
+  last 128 sessions for two minutes, in case they come back, so the first ones cost and the later ones must not: the
+  rise counts from the middle to the end.
 - Two trainings: ten people at work while two pairs, four processes, train.
 - Two processes: behind nginx as deploy/nginx.conf has it, each person at one of them; sixteen people go to and fro
   between Explore and Learn as fast as they are answered. What is possible is bounded by the cores, of which these
@@ -136,8 +137,11 @@ async def to_and_fro(one: Person, chance: random.Random) -> tuple[str, float]:
     return "to and fro", await one.go("" if one.path == "/learn" else "learn")
 
 
-async def churn(url: str, total: int, pid: int, troubles: Troubles, *, measure: bool) -> tuple[int, float]:
-    """Open and close sessions, some at a time. How many there were, and by how many MB the second half grew."""
+async def churn(url: str, total: int, pid: int, troubles: Troubles, *, others: tuple[str, ...]) -> tuple[int, float]:
+    """Open and close sessions, some at a time. How many there were, and by how many MB the second half grew.
+
+    others: pages of which every fifth opens one more, in turn.
+    """
     used: list[float] = []
     numbers = iter(range(total))
     end = time.perf_counter() + CHURN_S
@@ -148,9 +152,9 @@ async def churn(url: str, total: int, pid: int, troubles: Troubles, *, measure: 
                 return
             with troubles.caught():
                 async with person(url) as one:
-                    await one.open()
-                    if measure and number % 10 == 9:
-                        await one.go("measure")
+                    await one.open(visit=Visit())
+                    if others and number % 5 == 4:
+                        await one.go(others[number // 5 % len(others)])
             used.append(resident_mb(pid))
 
     await asyncio.gather(*(come_and_go() for _ in range(AT_ONCE)))
@@ -167,7 +171,7 @@ async def visits(url: str) -> tuple[Visit, Visit]:
         return await recorded(context, url), await recorded(context, url)
 
 
-async def under_load(server: Server, act: Act, *, people: int, sessions: int, measure: bool) -> Found:
+async def under_load(server: Server, act: Act, *, people: int, sessions: int, others: tuple[str, ...] = ()) -> Found:
     found = Found()
     first, second = await visits(server.url)
     print(f"  {server.url}: a first visit is {first.requests} requests, a second {second.requests}", flush=True)
@@ -182,7 +186,7 @@ async def under_load(server: Server, act: Act, *, people: int, sessions: int, me
     async with crowd(server.url, people, second, found.troubles) as (_, times):
         found.again = [finished for finished, _ in times]
     if sessions:
-        found.sessions, found.rise_mb = await churn(server.url, sessions, server.pid, found.troubles, measure=measure)
+        found.sessions, found.rise_mb = await churn(server.url, sessions, server.pid, found.troubles, others=others)
     return found
 
 
@@ -368,10 +372,12 @@ async def main() -> None:
     # Without watching files, as ours has it: that costs each page 0.4 s.
     empty = functools.partial(serve, EMPTY, folder=PEERS, STREAMLIT_SERVER_FILE_WATCHER_TYPE="none")
     with serve() as server, empty() as stock:
-        peer = await under_load(stock, slides, people=options.people, sessions=options.sessions // 3, measure=False)
-        ours = await under_load(server, as_in_class, people=options.people, sessions=options.sessions, measure=True)
+        peer = await under_load(stock, slides, people=options.people, sessions=options.sessions // 3)
+        ours = await under_load(
+            server, as_in_class, people=options.people, sessions=options.sessions, others=OTHERS[1:]
+        )
         with empty(STREAMLIT_RUNNER_POST_SCRIPT_GC="false") as lean:  # as .streamlit/config.toml has it
-            leanest = await under_load(lean, slides, people=options.people, sessions=0, measure=False)
+            leanest = await under_load(lean, slides, people=options.people, sessions=0)
     tables: dict[str, list[Row]] = {}
 
     def tell(title: str, rows: list[Row], *met: Troubles) -> None:

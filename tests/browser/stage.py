@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from playwright.sync_api import Locator, Page
@@ -91,3 +94,17 @@ def another_origin(body: str = "") -> Iterator[tuple[str, list[str]]]:
     yield f"http://127.0.0.1:{server.server_port}/", asked
     server.shutdown()
     server.server_close()
+
+
+def no_drawing(url: str) -> None:
+    """End the processes of the server at this address that draw UMAP, which a test has no need of and takes long."""
+    port = url.rpartition(":")[2]
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            if "explorer.worker" in words_of(folder) and port in words_of(Path("/proc", parent)):
+                os.kill(int(folder.name), signal.SIGKILL)
+
+
+def words_of(process: Path) -> list[str]:
+    return (process / "cmdline").read_text().split("\0")

@@ -16,7 +16,7 @@ import explorer
 from explorer import own_data, packing
 from explorer.data import Dataset, Feature
 from explorer.loaded import Model
-from tests.browser.stage import choose, code, press
+from tests.browser.stage import choose, code, no_drawing, press
 
 pytestmark = pytest.mark.browser
 SLOW = 150_000
@@ -76,6 +76,7 @@ def train(page: Page, server: str, dataset: Dataset, tmp_path: Path) -> dict[str
     page.wait_for_timeout(500)
     start.click()
     page.get_by_role("link", name="Download as one file").wait_for(timeout=SLOW)
+    no_drawing(server)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download as one file").click()
     folders = packing.unpack(Path(download.value.path()).read_bytes(), tmp_path / "models")

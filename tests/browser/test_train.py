@@ -12,7 +12,7 @@ from launch import serve
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
 from explorer.settings import count_parameters
-from tests.browser.stage import code, latent_map, pixels, slider, wait_until
+from tests.browser.stage import code, latent_map, no_drawing, pixels, slider, wait_until
 
 pytestmark = pytest.mark.browser
 SLOW = 60_000
@@ -148,7 +148,7 @@ def test_a_connection_that_was_cut_without_a_word_is_made_anew(server: str, pers
     shown_after(page, 4)
     seen = page.evaluate("() => { window.sources.at(-1).close(); return window.sources.length; }")
     shown = int(stage(page)["shownvae"])
-    page.wait_for_function("seen => window.sources.length > seen", arg=seen, timeout=SLOW)
+    wait_until(page, "seen => window.sources.length > seen", seen)
     shown_after(page, shown + 2)
     page.get_by_role("button", name="Stop", exact=True).click()
     wait_for_state(page, "stopped")
@@ -191,6 +191,7 @@ def test_one_dimension_is_a_strip_that_answers(server: str, person: Person) -> N
     page.get_by_role("button", name="Start", exact=True).click()
     page.locator('[data-ready="true"]').wait_for(state="attached", timeout=SLOW)
     wait_for_state(page, "drawing", "done")
+    no_drawing(server)
     box = latent_map(page, "AE").bounding_box()
     assert box
     codes = []
@@ -221,6 +222,7 @@ def test_from_start_to_another_installation(server: str, app: str, person: Perso
 
     page.get_by_role("button", name="Stop and keep").click()
     wait_for_state(page, "drawing", "done")
+    no_drawing(server)
     page.get_by_role("textbox", name="Name of the pair").fill("first.try")
     page.get_by_role("button", name="Keep", exact=True).click()
     with page.expect_download() as download:
