@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,7 @@ class Cluster:
 
     def __init__(self, datasets: Datasets, *, samples: int, address: str = "auto") -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's own is without end
         try:
             import ray
         except ImportError as error:
@@ -53,6 +55,7 @@ class Cluster:
         self.data = {name: ray.put(dataset) for name, dataset in datasets.items()}
         self.given = samples, code_sha256()
         self.running: dict[ObjectRefGenerator, Cell] = {}
+        self.told = False
 
     def __enter__(self) -> Cluster:
         return self
@@ -63,8 +66,11 @@ class Cluster:
         self.ray.shutdown()
 
     def room(self) -> int:
-        there = self.ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return int(there.get("CPU", 0)) + AHEAD - len(self.running)
+        there = int(self.ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
+        if not (there or self.told):
+            print("explorer: No machine of the cluster has a processor for this: it waits for one.", file=sys.stderr)
+            self.told = True
+        return there + AHEAD - len(self.running)
 
     def start(self, cell: Cell) -> None:
         self.running[self.task.remote(cell, self.data[cell.settings.dataset], *self.given)] = cell

@@ -16,6 +16,7 @@ from launch import BROWSER_FLAGS, serve
 
 OpenPage = Callable[..., Page]
 VIEWPORT = ViewportSize(width=1440, height=950)
+LONGEST = ("test_train", "test_own_data", "test_layers_on_map", "test_yours")
 
 
 @pytest.fixture(scope="package")
@@ -76,3 +77,8 @@ def open_page(browser: Browser, usual: BrowserContext, app: str) -> Iterator[Ope
     for one in opened:
         one.close()
     assert complaints == []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first, so that none is left for one process alone at the end."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
