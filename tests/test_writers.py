@@ -19,8 +19,6 @@ WRITES |= {"copytree", "move", "rename", "renames", "tofile", "to_csv", "symlink
 ALLOWED = {
     ("explorer.own_data", "save_file"): "to the path that files.make_whole gives it",
     ("explorer.visitors", "rename"): "a whole folder moves to its place",
-    ("explorer.cells", "open"): "a lock, which holds nothing",
-    ("explorer.places", "open"): "a lock, which holds nothing",
     ("explorer.remote_node", "write_bytes"): "to a folder of this process alone, which goes when it ends",
     ("explorer.site", "rename"): "a whole folder moves to its place",
     ("explorer.job_files", "open"): "a line more of a job's news; one that was cut off is left out when they are read",
