@@ -102,11 +102,11 @@ def write_whole(path: Path, content: bytes | memoryview, *, durable: bool = True
 def make_whole(path: Path, make: Callable[[Path], object], *, durable: bool = True) -> None:
     """As write_whole, for content that make writes to the path it is given: what only a library can write."""
     unfinished: Path | None = None
-    if path.is_symlink():
-        path = path.resolve()
-    if path.exists() and not path.is_file():
-        raise Unwritten(errno.EINVAL, "it is there, and no file", str(path))
     try:
+        if path.is_symlink():
+            path = path.resolve()
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "what is there is no file")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)

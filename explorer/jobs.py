@@ -40,7 +40,7 @@ class Limits:
     training_s: float = 3600
     grace_s: float = 120
     idle_s: float = 600
-    patience_s: float = 120
+    patience_s: float = 300
     max_bytes: int = 1_500_000_000
     film_bytes: int = 150_000_000
 

@@ -22,6 +22,7 @@ import explorer
 from explorer import atlas, checkpoints, cli, jobs, packing, projection, resume, worker
 from explorer.job import ENDED, KINDS, Job
 from explorer.jobs import Jobs, Limits, Refused
+from explorer.labs import orders
 from explorer.settings import Settings
 
 SMALL = Settings(dataset="digits", hidden=(16,), latent_dim=3, epochs=2, batch_size=64, lr=3e-3, seed=7)
@@ -267,18 +268,21 @@ def test_a_disk_that_is_full_is_told_and_the_epochs_before_are_whole(tmp_path: P
     assert not list(tmp_path.glob("*.tmp*"))
 
 
-def test_a_process_whose_server_is_gone_goes_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["epoch", "step"], ids=["a training", "a lab"])
+def test_a_process_whose_server_is_gone_goes_too(tmp_path: Path, kind: str) -> None:
+    lab = {"lab": "basic", "settings": orders.read("basic", {"epochs": 50}), "folder": str(tmp_path)}
     process = jobs.start_process()
-    jobs.tell(process, order(tmp_path, epochs=2000))
+    jobs.tell(process, lab if kind == "step" else order(tmp_path, epochs=2000))
     assert process.stdout is not None
     assert process.stdin is not None
     for line in process.stdout:
-        if json.loads(line)["kind"] == "epoch":
+        if json.loads(line)["kind"] == kind:
             break
     process.stdin.close()
     process.stdout.read()
     assert process.wait(PATIENCE_S) == 0
     assert not (tmp_path / checkpoints.CARD).exists()
+    assert not (tmp_path / "result.json").exists()
 
 
 # ---- what a worker does, without its process

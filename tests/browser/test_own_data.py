@@ -178,6 +178,6 @@ def test_models_of_the_table_are_measured_while_one_looks_on_with_a_judge_that_l
     told = page.get_by_text(
         re.compile(r"Judged by a classifier trained on your data: \d+ % right on 60 held-out items")
     )
-    expect(told).to_contain_text("It has learned little", timeout=SLOW)  # the classes of its rows were drawn by lot
+    expect(told).to_contain_text("It has learned little", timeout=3 * SLOW)  # the classes of its rows were drawn by lot
     expect(page.get_by_text("The VAE's price")).to_be_visible()
     assert page.locator("[data-testid=stMain]").evaluate("main => main.scrollWidth <= main.clientWidth + 1")
