@@ -11,7 +11,7 @@ test: .venv/installed-dev
 	@$(BIN)/python scripts/get_browser.py >/dev/null
 	@$(BIN)/python scripts/get_nginx.py >/dev/null || echo "The tests that need nginx are left out."
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not cluster" --ignore tests/browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --reruns 1 -rR -m "not soak" tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 1 -rR -m "not soak" tests/browser
 
 # Tries every promise of RELIABILITY.md, the long tests too, and says which held (at most ten minutes).
 soak: .venv/installed-dev
