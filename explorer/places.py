@@ -12,6 +12,7 @@ import shutil
 import stat
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -60,10 +61,7 @@ def take(state: Path) -> Place:
     """
     try:
         make_own(state)
-        for number in range(1, MOST_PLACES + 1):
-            root, lock_file = state / str(number), state / f"{number}.lock"
-            if root.exists() and not lock_file.exists():  # something of another kind by that name
-                continue
+        for root, lock_file in numbered(state):
             if lock := locked(lock_file):
                 root.mkdir(mode=0o700, exist_ok=True)
                 remove_orphans(state)
@@ -88,6 +86,14 @@ def make_own(state: Path) -> None:
         raise ValueError(f"Others may write to the state folder {state}: name one of your own with {STATE}")
 
 
+def numbered(state: Path) -> Iterator[tuple[Path, Path]]:
+    """Each place that there is or can be, and its lock; what someone else has by such a name has none."""
+    for number in range(1, MOST_PLACES + 1):
+        root, lock_file = state / str(number), state / f"{number}.lock"
+        if lock_file.exists() or not root.exists():
+            yield root, lock_file
+
+
 def remove_orphans(state: Path) -> None:
     """Remove places that no server has had for long, and the oldest of those that take too much together.
 
@@ -95,9 +101,8 @@ def remove_orphans(state: Path) -> None:
     """
     with contextlib.ExitStack() as stack:
         orphans = []
-        for number in range(1, MOST_PLACES + 1):
-            root, lock_file = state / str(number), state / f"{number}.lock"
-            if root.is_dir() and lock_file.exists() and (lock := locked(lock_file)):
+        for root, lock_file in numbered(state):
+            if root.is_dir() and (lock := locked(lock_file)):
                 stack.enter_context(lock)  # until all are looked at: now nobody writes there
                 orphans.append((min(map(age, (root, *root.rglob("*")))), root))
         left = 0

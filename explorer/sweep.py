@@ -347,17 +347,14 @@ class Processes:
         return self.at_once - len(self.busy)
 
     def start(self, cell: Cell) -> None:
-        while self.idle:
-            ours, process = self.idle.pop()
-            self.busy[ours] = cell, process
-            with contextlib.suppress(OSError):  # one that was ended from outside while it waited
-                ours.send(cell)
-                return
-            self.busy.pop(ours)
+        ours, process = self.idle.pop() if self.idle else self._new()
+        try:
+            ours.send(cell)
+        except OSError:  # it was ended from outside while it waited
             ours.close()
-        ours, process = self._new()
+            ours, process = self._new()
+            ours.send(cell)
         self.busy[ours] = cell, process
-        ours.send(cell)
 
     def _new(self) -> tuple[Connection, SpawnProcess]:
         context = multiprocessing.get_context("spawn")

@@ -23,6 +23,7 @@ from explorer.stage import yours
 
 KINDS = "a zip of images in class folders, images, an .npz, IDX files (.gz too), or a CSV of pixels or features"
 MEANING_TITLES = {AUTO: "what they look like", "pixels": "pixels of square images", "features": "features of a table"}
+NO_COOKIE = "Files need a cookie, so that nobody else sees what you bring: allow cookies and reload the page."
 KIND_TITLES = {"ae": "an autoencoder (AE)", "vae": "a variational autoencoder (VAE)"}
 
 
@@ -151,9 +152,6 @@ def own_sets(visitor: str) -> None:
         row.markdown(f"**{plain(one.title)}**: {one.n_train + one.n_test:,} items")
         row.markdown(f"[Train on it](./train?data={one.name})")
         row.button("Remove", key=f"remove {one.name}", on_click=visitors.data_shelf().remove, args=(visitor, one.name))
-
-
-NO_COOKIE = "Files need a cookie, so that nobody else sees what you bring: allow cookies and reload the page."
 
 
 def bring(visitor: str) -> None:
